@@ -1,0 +1,174 @@
+//! The way of every verb that changes the host: plan all, show, ask, converge, look again.
+
+use std::process;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use super::converging::converge_one;
+use super::error::{CliError, Exit};
+use super::global::Session;
+use super::goal::Goal;
+use super::installation::{Installation, runtime};
+use super::interrupt::Interrupts;
+use super::privilege::{fork_launcher, require_root};
+use crate::model::{Fleet, Plan, StepId};
+use crate::report::{self, Console, Folding, OneOrMany, PlanJson, Verbosity};
+use crate::store::HostLock;
+
+/// All that a verb needs at hand while it changes the host. The lock is held as long as this lives.
+pub(super) struct Workplace<'a> {
+    pub(super) session: &'a Session,
+    pub(super) runtime: Runtime,
+    pub(super) interrupts: Interrupts,
+    pub(super) installation: Installation,
+}
+
+/// Brings every one of `fleets` to `goal`, or refuses before anything is touched.
+pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result<Exit, CliError> {
+    let place = Workplace::open(session, goal)?;
+    let mut plans = Vec::new();
+    for fleet in fleets {
+        let host = place.installation.observe(&place.runtime, fleet)?;
+        plans.push(goal.plan(fleet, &host)?);
+    }
+    if plans.iter().any(|plan| !plan.conflicts.is_empty()) {
+        return Ok(refuse_conflicts(session.console, &plans));
+    }
+    if session.console.verbosity != Verbosity::Quiet {
+        show(session.console, fleets, &plans, goal);
+    }
+    let asked = ask(session, &plans, goal)?;
+    if asked == Answer::No {
+        return Err(CliError::failed("the answer was no: nothing was changed", "`--yes` agrees beforehand"));
+    }
+    place.interrupts.drain_from_now_on();
+    converge_all(&place, fleets, plans, goal, asked)
+}
+
+impl Workplace<'_> {
+    /// Root, launcher, runtime, lock: in the one order in which each can be had.
+    fn open<'a>(session: &'a Session, goal: &Goal) -> Result<Workplace<'a>, CliError> {
+        require_root()?;
+        let launcher = if goal.starts_containers() { Some(fork_launcher()?) } else { None };
+        let runtime = runtime()?;
+        let interrupts =
+            Interrupts::listen(&runtime).map_err(|source| CliError::io("cannot listen for signals", &source))?;
+        let lock = Arc::new(take_lock(session, goal.verb())?);
+        let installation = Installation::writable(&session.layout, launcher, lock)?;
+        Ok(Workplace { session, runtime, interrupts, installation })
+    }
+}
+
+/// Takes the host's lock for `verb`, saying for whom it waits.
+pub(super) fn take_lock(session: &Session, verb: &str) -> Result<HostLock, CliError> {
+    let whoami = format!("fleet {verb} (pid {})", process::id());
+    let waiting = |holder: &str| session.console.note(&format!("waiting for `{holder}`, which changes this host"));
+    HostLock::acquire(&session.layout.lock(), &whoami, session.lock_timeout, waiting)
+        .map_err(|error| CliError::because(&error, Some("`--lock-timeout` sets how long to wait".to_owned())))
+}
+
+/// Shows what is in the way of any of `plans`.
+pub(super) fn refuse_conflicts(console: Console, plans: &[Plan]) -> Exit {
+    console.json(&OneOrMany::new(plans.iter().map(PlanJson::new).collect()));
+    for plan in plans {
+        console.error(|palette| report::conflicts(&plan.conflicts, palette));
+    }
+    Exit::Failed
+}
+
+/// Shows `plans`, those of `fleets` in the same order.
+pub(super) fn show(console: Console, fleets: &[Fleet], plans: &[Plan], goal: &Goal) {
+    let folding = match console.verbosity {
+        Verbosity::Verbose => Folding::Unfolded,
+        Verbosity::Quiet | Verbosity::Normal => Folding::Folded,
+    };
+    for (fleet, plan) in fleets.iter().zip(plans) {
+        if plan.steps.is_empty() {
+            console.show(|_| goal.nothing_to_do(fleet) + "\n");
+            continue;
+        }
+        let heading = if plans.len() > 1 { format!("{}:\n", fleet.name) } else { String::new() };
+        console.show(|palette| heading + &report::plan(plan, folding, palette));
+    }
+}
+
+/// What came of the question whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It was not asked: nothing is lost, or the answer was given beforehand.
+    Unasked,
+    Yes,
+    No,
+}
+
+/// Asks once for all `plans` if any of them needs a yes.
+fn ask(session: &Session, plans: &[Plan], goal: &Goal) -> Result<Answer, CliError> {
+    if session.yes || !plans.iter().any(|plan| goal.needs_a_yes(plan)) {
+        return Ok(Answer::Unasked);
+    }
+    let losing: usize = plans.iter().map(|plan| losing(plan).count()).sum();
+    let question = match losing {
+        0 => "Go on?".to_owned(),
+        _ => "Data will be lost for good. Go on?".to_owned(),
+    };
+    match Console::ask(&question) {
+        Some(true) => Ok(Answer::Yes),
+        Some(false) => Ok(Answer::No),
+        None => {
+            Err(CliError::usage("this destroys data, and there is no terminal to ask on", "agree to it with `--yes`"))
+        }
+    }
+}
+
+fn losing(plan: &Plan) -> impl Iterator<Item = &StepId> {
+    plan.steps.iter().filter(|step| step.consequence.loses_data()).map(|step| &step.id)
+}
+
+/// Converges fleet by fleet. One that fails does not keep the others from it; an interrupt does.
+fn converge_all(
+    place: &Workplace<'_>,
+    fleets: &[Fleet],
+    plans: Vec<Plan>,
+    goal: &Goal,
+    asked: Answer,
+) -> Result<Exit, CliError> {
+    let console = place.session.console;
+    let (mut documents, mut exit) = (Vec::new(), Exit::Done);
+    for (index, (fleet, shown)) in fleets.iter().zip(plans).enumerate() {
+        if place.interrupts.came() {
+            exit = Exit::Interrupted;
+            break;
+        }
+        // What was done for the fleets before, and whatever happened while the user thought, has changed the host.
+        let plan = if index > 0 || asked == Answer::Yes { plan_anew(place, fleet, &shown, goal)? } else { shown };
+        let (document, ended) = converge_one(place, fleet, &plan, goal)?;
+        documents.push(document);
+        exit = worse(exit, ended);
+    }
+    console.json(&OneOrMany::new(documents));
+    Ok(exit)
+}
+
+/// The plan for the host as it is now. It may not lose more data than the one that was `shown`.
+fn plan_anew(place: &Workplace<'_>, fleet: &Fleet, shown: &Plan, goal: &Goal) -> Result<Plan, CliError> {
+    let host = place.installation.observe(&place.runtime, fleet)?;
+    let plan = goal.plan(fleet, &host)?;
+    if let Some(conflict) = plan.conflicts.first() {
+        return Err(CliError::failed(format!("{}: {}", conflict.target, conflict.message), conflict.hint.clone()));
+    }
+    let agreed: Vec<&StepId> = losing(shown).collect();
+    let lost = losing(&plan).find(|id| !agreed.contains(id));
+    match lost {
+        Some(id) if !place.session.yes => {
+            let message = format!("the host changed meanwhile: `{id}`, which was not shown, would lose data");
+            Err(CliError::failed(message, "run it again and look at the plan"))
+        }
+        Some(_) | None => Ok(plan),
+    }
+}
+
+/// An interrupt says more than a failure, and that more than success.
+fn worse(one: Exit, other: Exit) -> Exit {
+    if one == Exit::Interrupted || other == Exit::Done { one } else { other }
+}

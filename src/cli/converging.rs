@@ -1,0 +1,69 @@
+//! One plan, carried out under the user's eyes and looked at afterwards.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::change::Workplace;
+use super::error::{CliError, Exit};
+use super::goal::Goal;
+use crate::converge::{HostPerformer, converge};
+use crate::model::{Fleet, Outcome, Plan};
+use crate::report::{self, FleetOutcome, Progress};
+
+/// Carries out `plan`, then looks whether `fleet` is at `goal`: success that was not seen is not reported.
+pub(super) fn converge_one(
+    place: &Workplace<'_>,
+    fleet: &Fleet,
+    plan: &Plan,
+    goal: &Goal,
+) -> Result<(FleetOutcome, Exit), CliError> {
+    let started = Instant::now();
+    if plan.steps.is_empty() {
+        return Ok((FleetOutcome::new(plan, &Outcome::default(), None, started.elapsed()), Exit::Done));
+    }
+    let console = place.session.console;
+    let outcome = carry_out(place, &goal.target(fleet), plan)?;
+    let took = started.elapsed();
+    let complete = outcome.done.len() == plan.steps.len();
+    let left = if complete { look_again(place, fleet, goal)? } else { None };
+    let exit = match (&left, complete) {
+        (None, true) => Exit::Done,
+        (None, false) if outcome.interrupted && outcome.failed.is_empty() => Exit::Interrupted,
+        (None, false) | (Some(_), _) => Exit::Failed,
+    };
+    match &left {
+        Some(left) => console.error(|palette| report::not_converged(left, palette)),
+        None => console.note(&report::closing_line(goal.done_word(), plan, &outcome, took)),
+    }
+    Ok((FleetOutcome::new(plan, &outcome, left.as_ref(), took), exit))
+}
+
+/// Runs the steps of the plan that leads to `fleet`, drawing each event as it comes.
+fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcome, CliError> {
+    let installation = &place.installation;
+    let engine = installation.engine(fleet.engine);
+    let performer = HostPerformer::new(&installation.layout, engine, installation.images.clone(), fleet);
+    let performer = Arc::new(performer.map_err(CliError::Failed)?);
+    let mut progress = Progress::new(place.session.console, plan.steps.len());
+    let (events, mut happened) = unbounded_channel();
+    let work = converge(plan, Arc::clone(&performer), place.session.jobs, events, place.interrupts.stop());
+    // The channel closes when the work has ended and let go of its sender.
+    let draw = async {
+        while let Some(event) = happened.recv().await {
+            progress.draw(&event);
+        }
+    };
+    let (outcome, ()) = place.runtime.block_on(async { tokio::join!(work, draw) });
+    progress.finish();
+    performer.settle().map_err(CliError::Failed)?;
+    Ok(outcome)
+}
+
+/// What the host still lacks after all steps succeeded.
+fn look_again(place: &Workplace<'_>, fleet: &Fleet, goal: &Goal) -> Result<Option<Plan>, CliError> {
+    let host = place.installation.observe(&place.runtime, fleet)?;
+    let left = goal.plan(fleet, &host)?;
+    Ok((!left.steps.is_empty() || !left.conflicts.is_empty()).then_some(left))
+}

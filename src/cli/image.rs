@@ -1,0 +1,116 @@
+//! `fleet image`.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::change::take_lock;
+use super::error::{CliError, Exit};
+use super::global::Session;
+use super::installation::{Installation, engine_failed};
+use super::privilege::require_root;
+use crate::image::ImageError;
+use crate::model::{Bytes, ContainerRecord, EngineKind, ImageDigest, Ownership};
+use crate::report::{Format, table};
+
+/// Look at the image store, or tidy it up
+#[derive(Debug, Args)]
+pub(super) struct ImageArguments {
+    #[command(subcommand)]
+    verb: ImageVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// List the stored images
+    Ls,
+    /// Remove the images that no container stands on
+    Prune,
+}
+
+#[derive(Debug, Serialize)]
+struct ImagesJson {
+    images: Vec<ImageJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct ImageJson {
+    digest: String,
+    source: Option<String>,
+    bytes: u64,
+    used_by: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RemovedJson {
+    removed: Vec<String>,
+}
+
+pub(super) fn run(session: &Session, arguments: &ImageArguments) -> Result<Exit, CliError> {
+    session.refuse_only("image")?;
+    require_root()?;
+    match arguments.verb {
+        ImageVerb::Ls => list(session),
+        ImageVerb::Prune => prune(session),
+    }
+}
+
+fn list(session: &Session) -> Result<Exit, CliError> {
+    let installation = Installation::read_only(&session.layout)?;
+    let records = records(&installation)?;
+    let stored = installation.images.list().map_err(|error| image_failed(&error))?;
+    let images: Vec<ImageJson> = stored.iter().map(|(digest, bytes)| image(digest, *bytes, &records)).collect();
+    if session.console.format == Format::Text {
+        let rows: Vec<Vec<String>> = images.iter().map(cells).collect();
+        session.console.show(|_| table(&["IMAGE", "SOURCE", "SIZE", "CONTAINERS"], &rows));
+    }
+    session.console.json(&ImagesJson { images });
+    Ok(Exit::Done)
+}
+
+fn prune(session: &Session) -> Result<Exit, CliError> {
+    // An apply under way has images that no container stands on yet.
+    let _lock = take_lock(session, "image prune")?;
+    let installation = Installation::read_only(&session.layout)?;
+    let used: Vec<ImageDigest> = records(&installation)?.into_iter().map(|record| record.image).collect();
+    let removed = installation.images.prune(&used).map_err(|error| image_failed(&error))?;
+    for digest in &removed {
+        session.console.note(&format!("{}: removed", digest.short()));
+    }
+    session.console.json(&RemovedJson { removed: removed.into_iter().map(|digest| digest.0).collect() });
+    Ok(Exit::Done)
+}
+
+fn image(digest: &ImageDigest, bytes: u64, records: &[ContainerRecord]) -> ImageJson {
+    let users = || records.iter().filter(|record| record.image == *digest);
+    ImageJson {
+        digest: digest.to_string(),
+        source: users().next().map(|record| record.spec.image.to_string()),
+        bytes,
+        used_by: users().map(|record| record.spec.name.to_string()).collect(),
+    }
+}
+
+fn cells(image: &ImageJson) -> Vec<String> {
+    vec![
+        image.digest.get(..12).unwrap_or(&image.digest).to_owned(),
+        image.source.clone().unwrap_or_else(|| "-".to_owned()),
+        Bytes(image.bytes).to_string(),
+        image.used_by.len().to_string(),
+    ]
+}
+
+/// What is recorded of every container of fleet's on this host.
+fn records(installation: &Installation) -> Result<Vec<ContainerRecord>, CliError> {
+    let states = installation.engine(EngineKind::Native).inspect().map_err(|error| engine_failed(&error))?;
+    Ok(states
+        .into_iter()
+        .filter_map(|state| match state.ownership {
+            Ownership::Ours(record) => Some(*record),
+            Ownership::Foreign => None,
+        })
+        .collect())
+}
+
+fn image_failed(error: &ImageError) -> CliError {
+    CliError::because(error, error.hint())
+}

@@ -1,0 +1,71 @@
+//! The engine and the images of one installation: the means to look at the host.
+
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::error::CliError;
+use crate::engine::native::{Launcher, NativeEngine};
+use crate::engine::{Engine, EngineError};
+use crate::image::Images;
+use crate::model::{EngineKind, Fleet, Host};
+use crate::observe::observe;
+use crate::store::{HostLock, Layout};
+
+/// The engines and the images of one installation.
+pub(super) struct Installation {
+    /// Where everything lies.
+    pub(super) layout: Layout,
+    /// The image store.
+    pub(super) images: Images,
+    native: Arc<NativeEngine>,
+}
+
+impl Installation {
+    /// For verbs that only look.
+    pub(super) fn read_only(layout: &Layout) -> Result<Installation, CliError> {
+        Installation::new(layout, None, None)
+    }
+
+    /// For verbs that change the host, under `lock`. Without a `launcher` nothing can be started. Clears up what
+    /// killed runs left.
+    pub(super) fn writable(
+        layout: &Layout,
+        launcher: Option<Launcher>,
+        lock: Arc<HostLock>,
+    ) -> Result<Installation, CliError> {
+        let installation = Installation::new(layout, launcher, Some(lock))?;
+        installation.native.recover().map_err(|error| engine_failed(&error))?;
+        Ok(installation)
+    }
+
+    fn new(layout: &Layout, launcher: Option<Launcher>, lock: Option<Arc<HostLock>>) -> Result<Installation, CliError> {
+        let native = NativeEngine::new(layout.clone(), launcher, lock).map_err(|error| engine_failed(&error))?;
+        Ok(Installation { layout: layout.clone(), images: Images::new(layout.clone()), native: Arc::new(native) })
+    }
+
+    /// The engine of that kind.
+    pub(super) fn engine(&self, kind: EngineKind) -> Arc<dyn Engine> {
+        match kind {
+            EngineKind::Native => Arc::<NativeEngine>::clone(&self.native),
+        }
+    }
+
+    /// Looks at the host, as far as `fleet` is concerned.
+    pub(super) fn observe(&self, runtime: &Runtime, fleet: &Fleet) -> Result<Host, CliError> {
+        let engine = self.engine(fleet.engine);
+        let host = runtime.block_on(observe(fleet, engine.as_ref(), &self.images, &self.layout.volumes(&fleet.name)));
+        host.map_err(|error| engine_failed(&error))
+    }
+}
+
+/// `error`, with its own hint.
+pub(super) fn engine_failed(error: &EngineError) -> CliError {
+    CliError::because(error, error.hint().map(ToOwned::to_owned))
+}
+
+/// The runtime that a command works in. The process has threads from here on.
+pub(super) fn runtime() -> Result<Runtime, CliError> {
+    let built = Builder::new_multi_thread().enable_all().build();
+    built.map_err(|source| CliError::io("cannot start the runtime's threads", &source))
+}

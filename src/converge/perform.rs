@@ -1,0 +1,193 @@
+//! Does the steps of a plan on the host.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::converge::{Gate, Perform};
+use crate::engine::{Engine, EngineError};
+use crate::guest::{HostKey, Occasion, provision};
+use crate::image::Images;
+use crate::model::{Action, ContainerRecord, ContainerSpec, Fleet, Step, StepFailure};
+use crate::network;
+use crate::store::{Layout, Volumes, write_atomic, write_volatile};
+
+/// Does the steps of a plan with an engine, the image store, the network and the guest's files.
+#[derive(Clone)]
+pub struct HostPerformer {
+    engine: Arc<dyn Engine>,
+    images: Images,
+    fleet: Arc<Fleet>,
+    secret: Arc<[u8]>,
+    known_hosts: PathBuf,
+    volumes: Volumes,
+}
+
+impl HostPerformer {
+    /// A performer of plans for `fleet`. Makes the host's secret if there is none yet.
+    pub fn new(
+        layout: &Layout,
+        engine: Arc<dyn Engine>,
+        images: Images,
+        fleet: &Fleet,
+    ) -> Result<HostPerformer, StepFailure> {
+        let secret = host_secret(layout).map_err(|error| StepFailure {
+            chain: vec![format!("cannot read the host's secret `{}`", layout.secret().display()), error.to_string()],
+            hint: None,
+        })?;
+        let known_hosts = layout.fleet(&fleet.name).join("known_hosts");
+        let volumes = layout.volumes(&fleet.name);
+        let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
+        Ok(HostPerformer { engine, images, fleet, secret, known_hosts, volumes })
+    }
+
+    /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
+    pub fn settle(&self) -> Result<(), StepFailure> {
+        self.publish_known_hosts()?;
+        self.engine.settle().map_err(|error| engine_failure(&error))
+    }
+
+    /// Writes the public host keys of the fleet's containers to its `known_hosts` (sshd(8)), so that ssh need not
+    /// trust the first answer; removes the file when the fleet has no container.
+    fn publish_known_hosts(&self) -> Result<(), StepFailure> {
+        let lines: String = self.fleet.containers.iter().map(|spec| self.known_host(spec)).collect();
+        let written = match self.known_hosts.parent() {
+            Some(dir) if lines.is_empty() => match fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            },
+            Some(dir) => fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(dir)
+                .and_then(|()| write_volatile(&self.known_hosts, lines.as_bytes(), 0o644)),
+            None => Ok(()),
+        };
+        written.map_err(|error| StepFailure {
+            chain: vec![format!("cannot write `{}`", self.known_hosts.display()), error.to_string()],
+            hint: None,
+        })
+    }
+
+    fn known_host(&self, spec: &ContainerSpec) -> String {
+        let key = HostKey::derive(&self.secret, self.fleet.name.as_str(), spec.name.as_str());
+        let key: Vec<&str> = key.public.split_ascii_whitespace().take(2).collect();
+        format!("{},{},{} {}\n", spec.name, spec.guest.hostname, spec.link.address.addr(), key.join(" "))
+    }
+
+    /// Makes the container and sets its guest up; it appears when all of it is there.
+    fn create(&self, record: &ContainerRecord) -> Result<Vec<String>, StepFailure> {
+        self.engine.create(record).map_err(|error| engine_failure(&error))?;
+        let warnings = self.provision(record, Occasion::FirstStart)?;
+        self.engine.record(record).map_err(|error| engine_failure(&error))?;
+        Ok(warnings)
+    }
+
+    fn configure(&self, record: &ContainerRecord) -> Result<Vec<String>, StepFailure> {
+        let warnings = self.provision(record, Occasion::Change)?;
+        self.engine.record(record).map_err(|error| engine_failure(&error))?;
+        Ok(warnings)
+    }
+
+    fn provision(&self, record: &ContainerRecord, occasion: Occasion) -> Result<Vec<String>, StepFailure> {
+        let key = self.host_key(record);
+        let mut warnings = Vec::new();
+        self.engine
+            .with_root(record, &mut |root| {
+                warnings = provision(root, record, &self.fleet.hosts, &key, occasion)?;
+                Ok(())
+            })
+            .map_err(|error| engine_failure(&error))?;
+        Ok(warnings)
+    }
+
+    fn host_key(&self, record: &ContainerRecord) -> HostKey {
+        HostKey::derive(&self.secret, record.fleet.as_str(), record.spec.name.as_str())
+    }
+
+    /// What blocks: files, mounts, processes.
+    fn perform_blocking(&self, action: &Action) -> Result<Vec<String>, StepFailure> {
+        let done =
+            |result: Result<(), EngineError>| result.map(|()| Vec::new()).map_err(|error| engine_failure(&error));
+        match action {
+            Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::Start(_) | Action::Adopt(_) => Ok(Vec::new()),
+            Action::FetchImage { source, digest } => match self.images.fetch(source, digest) {
+                Ok(()) => Ok(Vec::new()),
+                Err(error) => Err(StepFailure::from_error(&error, error.hint())),
+            },
+            Action::Create(record) => self.create(record),
+            Action::Configure(record) => self.configure(record),
+            Action::SetLimits(record) => done(self.engine.set_limits(record).and_then(|()| self.engine.record(record))),
+            Action::Stop { name, timeout_s } => done(self.engine.stop(name, *timeout_s)),
+            Action::Delete(name) => done(self.engine.delete(name)),
+            Action::DeleteVolume(name) => self.volumes.delete(name).map(|()| Vec::new()).map_err(|error| StepFailure {
+                chain: vec![
+                    format!("cannot delete the volume `{name}` in `{}`", self.volumes.dir().display()),
+                    error.to_string(),
+                ],
+                hint: None,
+            }),
+        }
+    }
+}
+
+impl Perform for HostPerformer {
+    async fn perform(&self, step: &Step, gate: Gate) -> Result<Vec<String>, StepFailure> {
+        let failed = |error: network::NetworkError| StepFailure::from_error(&error, None);
+        match &step.action {
+            Action::EnsureNetwork(spec) => network::ensure(spec).await.map(|()| Vec::new()).map_err(failed),
+            Action::DeleteNetwork(spec) => network::delete(spec).await.map(|()| Vec::new()).map_err(failed),
+            Action::Start(name) | Action::Adopt(name) => {
+                let (performer, name) = (self.clone(), name.clone());
+                let prepared =
+                    blocking(move || performer.engine.prepare(&name).map_err(|error| engine_failure(&error)));
+                let prepared = prepared.await?;
+                gate.pass().await;
+                blocking(move || prepared.start().map_err(|error| engine_failure(&error))).await.map(|()| Vec::new())
+            }
+            Action::FetchImage { .. }
+            | Action::Create(_)
+            | Action::Configure(_)
+            | Action::SetLimits(_)
+            | Action::Stop { .. }
+            | Action::Delete(_)
+            | Action::DeleteVolume(_) => {
+                let (performer, action) = (self.clone(), step.action.clone());
+                blocking(move || performer.perform_blocking(&action)).await
+            }
+        }
+    }
+}
+
+/// Does `work`, which blocks, beside the runtime's own threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StepFailure> + Send + 'static,
+) -> Result<T, StepFailure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(StepFailure { chain: vec!["the step panicked".to_owned(), error.to_string()], hint: None })
+    })
+}
+
+fn engine_failure(error: &EngineError) -> StepFailure {
+    StepFailure::from_error(error as &(dyn Error + 'static), error.hint().map(str::to_owned))
+}
+
+/// The host's secret: 32 random bytes, made once, readable by root alone.
+fn host_secret(layout: &Layout) -> io::Result<Vec<u8>> {
+    let path = layout.secret();
+    match fs::read(&path) {
+        Ok(secret) if secret.len() == 32 => return Ok(secret),
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not have 32 bytes")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(layout.state())?;
+    let mut secret = [0; 32];
+    let mut random = fs::OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open("/dev/urandom")?;
+    io::Read::read_exact(&mut random, &mut secret)?;
+    write_atomic(&path, &secret, 0o600)?;
+    Ok(secret.to_vec())
+}

@@ -1,0 +1,71 @@
+//! Stopping all processes of a container where they are, and letting them go on.
+//!
+//! v2: Documentation/admin-guide/cgroup-v2.rst, `cgroup.freeze`, which also works on the empty tree of a hybrid host;
+//! v1: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Group;
+
+/// How long processes get to reach a place where they can be stopped.
+const FREEZE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The files of one container's freezer, and their words.
+struct Freezer {
+    /// What is written to, and tells what was asked for.
+    control: PathBuf,
+    frozen: &'static str,
+    thawed: &'static str,
+    /// What tells that it is so, and the line that does.
+    outcome: PathBuf,
+    is_so: &'static str,
+}
+
+impl Group {
+    fn freezer(&self) -> Option<Freezer> {
+        if let Some(dir) = self.v2_dir() {
+            let (control, outcome) = (dir.join("cgroup.freeze"), dir.join("cgroup.events"));
+            return Some(Freezer { control, frozen: "1", thawed: "0", outcome, is_so: "frozen 1" });
+        }
+        let control = self.v1_dir("freezer")?.join("freezer.state");
+        Some(Freezer { outcome: control.clone(), control, frozen: "FROZEN", thawed: "THAWED", is_so: "FROZEN" })
+    }
+
+    /// Stops every process of the group where it is; returns when all stand still. If one does not in time, all go on.
+    pub(in crate::engine::native) fn freeze(&self) -> io::Result<()> {
+        let freezer = self.freezer().ok_or_else(|| io::Error::other("this host has no `freezer` cgroup controller"))?;
+        let started = Instant::now();
+        loop {
+            // Again and again: in version 1, one that forked meanwhile takes another round.
+            fs::write(&freezer.control, freezer.frozen)?;
+            if fs::read_to_string(&freezer.outcome)?.lines().any(|line| line == freezer.is_so) {
+                return Ok(());
+            }
+            if started.elapsed() > FREEZE_DEADLINE {
+                fs::write(&freezer.control, freezer.thawed)?;
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its processes do not stand still"));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Lets the processes of the group go on. Those of one that is not frozen, or gone, do already.
+    pub(in crate::engine::native) fn thaw(&self) -> io::Result<()> {
+        let Some(freezer) = self.freezer() else { return Ok(()) };
+        match fs::write(&freezer.control, freezer.thawed) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether the group was frozen: whatever enters it stops.
+    pub(in crate::engine::native) fn is_frozen(&self) -> bool {
+        self.freezer().is_some_and(|freezer| {
+            fs::read_to_string(&freezer.control).is_ok_and(|text| text.trim_end() != freezer.thawed)
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! The group of one container in all hierarchies: made, filled, emptied, removed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Hierarchies;
+use super::limits::{ControllerDir, LimitFiles};
+use crate::model::{Bytes, Limits};
+use crate::sys::{self, AllowedDevice};
+
+/// Controllers that a container's group gets in version 2, as far as the host has them.
+const V2_CONTROLLERS: [&str; 6] = ["memory", "cpu", "pids", "cpuset", "io", "hugetlb"];
+
+/// The group of commands run from outside, in the guest's part of version 2: it may not be `guest` itself, which takes
+/// no processes once controllers are enabled for its children, and its guest's init may be about to enable them.
+const VISITORS: &str = "fleet.exec";
+
+/// How long the kernel gets to let go of a group's last processes.
+const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The group of one container.
+#[derive(Debug, Clone)]
+pub(in crate::engine::native) struct Group {
+    hierarchies: Hierarchies,
+    parent: String,
+    name: String,
+}
+
+impl Group {
+    /// The group of container `name` under the group `parent`.
+    pub(in crate::engine::native) fn new(hierarchies: &Hierarchies, parent: &str, name: &str) -> Group {
+        Group { hierarchies: hierarchies.clone(), parent: parent.to_owned(), name: name.to_owned() }
+    }
+
+    fn v1_dirs(&self) -> impl Iterator<Item = PathBuf> {
+        self.hierarchies.v1.iter().map(|(mount, _)| mount.join(&self.parent).join(&self.name))
+    }
+
+    pub(super) fn v2_dir(&self) -> Option<PathBuf> {
+        self.hierarchies.v2.as_ref().map(|(mount, _)| mount.join(&self.parent).join(&self.name))
+    }
+
+    pub(super) fn v1_dir(&self, controller: &str) -> Option<PathBuf> {
+        self.hierarchies.v1_with(controller).map(|mount| mount.join(&self.parent).join(&self.name))
+    }
+
+    fn limit_files(&self) -> LimitFiles {
+        let dir = |controller: &str| {
+            if let Some(dir) = self.v1_dir(controller) {
+                return Some(ControllerDir::V1(dir));
+            }
+            let (mount, controllers) = self.hierarchies.v2.as_ref()?;
+            let is_there = controllers.iter().any(|one| one == controller);
+            is_there.then(|| ControllerDir::V2(mount.join(&self.parent).join(&self.name)))
+        };
+        LimitFiles {
+            memory: dir("memory"),
+            cpu: dir("cpu"),
+            cpuset: dir("cpuset"),
+            pids: dir("pids"),
+            io: dir("io").or_else(|| dir("blkio")),
+            disk: self.hierarchies.disk,
+        }
+    }
+
+    /// Makes the group everywhere with its limits, before anything runs in it, and gives the guest's part of
+    /// version 2 to the guest's root, `owner`.
+    pub(in crate::engine::native) fn create(&self, limits: &Limits, owner: u32) -> io::Result<()> {
+        for (mount, controllers) in &self.hierarchies.v1 {
+            let is_cpuset = controllers.iter().any(|one| one == "cpuset");
+            let parent = mount.join(&self.parent);
+            make(&parent, is_cpuset)?;
+            make(&parent.join(&self.name), is_cpuset)?;
+        }
+        if let Some((mount, controllers)) = &self.hierarchies.v2 {
+            let parent = mount.join(&self.parent);
+            let group = parent.join(&self.name);
+            enable(mount, controllers);
+            make(&parent, false)?;
+            enable(&parent, controllers);
+            make(&group, false)?;
+            enable(&group, controllers);
+            make(&group.join("exec"), false)?;
+            let guest = group.join("guest");
+            make(&guest, false)?;
+            delegate(&guest, owner)?;
+        }
+        self.set_limits(limits)
+    }
+
+    /// Lets the container's processes use only `devices`, and make nodes of any. Where the host has version 1 of the
+    /// device controller (Documentation/admin-guide/cgroup-v1/devices.rst), by it.
+    pub(in crate::engine::native) fn allow_only(&self, devices: &[AllowedDevice]) -> io::Result<()> {
+        let Some(mount) = self.hierarchies.v1_with("devices") else {
+            let Some(dir) = self.v2_dir() else { return Err(io::Error::other("this host has no device controller")) };
+            return sys::allow_only(File::open(dir)?.as_fd(), devices);
+        };
+        let dir = mount.join(&self.parent).join(&self.name);
+        fs::write(dir.join("devices.deny"), "a")?;
+        let lines = devices.iter().map(|device| {
+            let kind = if device.is_block { 'b' } else { 'c' };
+            let minor = device.minor.map_or_else(|| "*".to_owned(), |minor| minor.to_string());
+            format!("{kind} {}:{minor} rwm", device.major)
+        });
+        for line in ["c *:* m".to_owned(), "b *:* m".to_owned()].into_iter().chain(lines) {
+            fs::write(dir.join("devices.allow"), line)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the limits.
+    pub(in crate::engine::native) fn set_limits(&self, limits: &Limits) -> io::Result<()> {
+        self.limit_files().set(limits)
+    }
+
+    /// The limits in force, of a container that `asked` was asked for.
+    pub(in crate::engine::native) fn limits(&self, asked: &Limits) -> Limits {
+        self.limit_files().read(asked)
+    }
+
+    /// Memory in use.
+    pub(in crate::engine::native) fn memory_used(&self) -> Option<Bytes> {
+        self.limit_files().memory_used()
+    }
+
+    /// The guest's directory in version 2, for clone3(2); `None` on a host without version 2.
+    pub(in crate::engine::native) fn open_guest_dir(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(dir) = self.v2_dir() else { return Ok(None) };
+        let path = dir.join("guest");
+        let directory = libc::O_PATH | libc::O_DIRECTORY;
+        Ok(Some(OpenOptions::new().read(true).custom_flags(directory).open(path)?.into()))
+    }
+
+    /// The files through which a thread enters the groups of version 1: it writes `0`. Moving itself by `tasks` is
+    /// much cheaper than having its parent write `cgroup.procs`, which waits for a lock of the whole system.
+    pub(in crate::engine::native) fn open_v1_tasks(&self) -> io::Result<Vec<File>> {
+        self.v1_dirs().map(|dir| OpenOptions::new().write(true).open(dir.join("tasks"))).collect()
+    }
+
+    /// Moves the calling, single-threaded process into the group, beside the guest's own processes.
+    pub(in crate::engine::native) fn enter(&self) -> io::Result<()> {
+        for mut tasks in self.open_v1_tasks()? {
+            tasks.write_all(b"0")?;
+        }
+        let Some(dir) = self.v2_dir() else { return Ok(()) };
+        let visible = dir.join("guest").join(VISITORS);
+        // One that the guest made in its place may be frozen, or take no processes.
+        let is_ours = match fs::create_dir(&visible) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::symlink_metadata(&visible).is_ok_and(|metadata| metadata.uid() == 0)
+            }
+            other => other.is_ok(),
+        };
+        if is_ours && fs::write(visible.join("cgroup.procs"), "0").is_ok() {
+            return Ok(());
+        }
+        fs::write(dir.join("exec/cgroup.procs"), "0")
+    }
+
+    /// Whether a process is in the group or below it.
+    pub(in crate::engine::native) fn is_populated(&self) -> bool {
+        match self.v2_dir() {
+            Some(dir) => fs::read_to_string(dir.join("cgroup.events")).is_ok_and(|text| text.contains("populated 1")),
+            None => self.v1_dirs().any(|dir| !pids_below(&dir).is_empty()),
+        }
+    }
+
+    /// Kills every process in the group and waits until they are gone.
+    pub(in crate::engine::native) fn kill(&self) -> io::Result<()> {
+        let started = Instant::now();
+        while self.is_populated() {
+            if started.elapsed() > EMPTY_DEADLINE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its processes do not die"));
+            }
+            let is_killed = self.v2_dir().is_some_and(|dir| fs::write(dir.join("cgroup.kill"), "1").is_ok());
+            if !is_killed {
+                self.kill_one_by_one();
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// For hosts without version 2 or with a kernel before 5.14, which has no `cgroup.kill`.
+    fn kill_one_by_one(&self) {
+        for pid in self.v1_dirs().chain(self.v2_dir()).flat_map(|dir| pids_below(&dir)) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        // In version 1 what is frozen does not even die.
+        let _ = self.thaw();
+    }
+
+    /// Removes the group, whose processes are gone, from every hierarchy, with what the guest made below it.
+    pub(in crate::engine::native) fn remove(&self) -> io::Result<()> {
+        for dir in self.v1_dirs().chain(self.v2_dir()) {
+            remove_tree(&dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of all groups under the group `parent`, in any hierarchy.
+pub(in crate::engine::native) fn groups_of(hierarchies: &Hierarchies, parent: &str) -> BTreeSet<String> {
+    let mounts = hierarchies.v1.iter().map(|(mount, _)| mount).chain(hierarchies.v2.iter().map(|(mount, _)| mount));
+    mounts
+        .flat_map(|mount| child_dirs(&mount.join(parent)))
+        .filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned()))
+        .collect()
+}
+
+/// Makes the directory `dir` of a hierarchy. In version 1, cpuset starts without a processor and without memory
+/// nodes and then refuses processes: it inherits its parent's.
+pub(super) fn make(dir: &Path, is_cpuset_v1: bool) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    if is_cpuset_v1 {
+        for file in ["cpuset.mems", "cpuset.cpus"] {
+            if fs::read_to_string(dir.join(file))?.trim().is_empty() {
+                let inherited = fs::read_to_string(dir.with_file_name(file))?;
+                fs::write(dir.join(file), inherited)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets the children of `dir` use the controllers. One that cannot be had is noticed when a limit needs it.
+fn enable(dir: &Path, controllers: &[String]) {
+    let file = dir.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&file).unwrap_or_default();
+    for controller in V2_CONTROLLERS {
+        let is_there = controllers.iter().any(|one| one == controller);
+        if is_there && !enabled.split_ascii_whitespace().any(|one| one == controller) {
+            let _ = fs::write(&file, format!("+{controller}"));
+        }
+    }
+}
+
+/// Gives `dir` to `owner` as the kernel says it is to be done (cgroups(7), "Cgroups delegation"): the directory and
+/// the files that `/sys/kernel/cgroup/delegate` lists, never those of the limits.
+fn delegate(dir: &Path, owner: u32) -> io::Result<()> {
+    chown(dir, Some(owner), Some(owner))?;
+    let files = fs::read_to_string("/sys/kernel/cgroup/delegate")
+        .unwrap_or_else(|_| "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n".to_owned());
+    for file in files.lines() {
+        match chown(dir.join(file), Some(owner), Some(owner)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn child_dirs(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn pids_below(dir: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0);
+    own.chain(child_dirs(dir).iter().flat_map(|child| pids_below(child))).collect()
+}
+
+/// Removes a group with its children, the deepest first. A dying process keeps its group busy for a moment.
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        match fs::remove_dir(dir) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if started.elapsed() > EMPTY_DEADLINE => return Err(error),
+            Err(_) => {}
+        }
+        let children = child_dirs(dir);
+        for child in &children {
+            remove_tree(child)?;
+        }
+        if children.is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What containers there are and what they do, read back from disk and kernel.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::cgroup::{Group, Hierarchies};
+use super::paths::ContainerPaths;
+use super::run_state::RunFile;
+use super::stop::wait_for_end;
+use crate::model::{
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, LinkSpec, MonitorState, Ownership, Restarting,
+    RunState, Running,
+};
+use crate::store::Layout;
+
+/// All containers under `layout`, foreign ones too, sorted by name.
+pub(super) fn inspect(
+    layout: &Layout,
+    hierarchies: &Hierarchies,
+    group_parent: &str,
+) -> io::Result<Vec<ContainerState>> {
+    let entries = match fs::read_dir(layout.containers()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // What cannot be a container's name can clash with none.
+        let name = entry.file_name().to_str().and_then(|name| name.parse::<ContainerName>().ok());
+        if let Some(name) = name
+            && entry.file_type()?.is_dir()
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names
+        .into_iter()
+        .map(|name| {
+            let group = Group::new(hierarchies, group_parent, name.as_str());
+            inspect_one(layout, name, &group)
+        })
+        .collect())
+}
+
+fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> ContainerState {
+    let paths = ContainerPaths::finished(layout, &name);
+    let Some(record) = load_record(&paths.record()) else {
+        return ContainerState { name, ownership: Ownership::Foreign, run: RunState::Stopped, last_exit: None };
+    };
+    let run = match load_settled(&paths.run_state()) {
+        Some(state) if state.init.is_alive() => RunState::Running(read_running(&state, group, &record.spec)),
+        Some(state) => RunState::Restarting(Restarting {
+            monitor: state.monitor.pid,
+            next_start_s: state.next_start_s.unwrap_or_default(),
+        }),
+        None if group.is_populated() => RunState::Incomplete("processes of it run without a monitor".to_owned()),
+        None => RunState::Stopped,
+    };
+    let last_exit = fs::read(paths.last_exit()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    ContainerState { name, ownership: Ownership::Ours(Box::new(record)), run, last_exit }
+}
+
+/// How long a monitor may take to clean up behind its init, or to decide that it starts another.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The processes of the container. For a moment after an init's end its monitor is still at work: to take that for
+/// either end of it would start a container that is being cleaned up.
+fn load_settled(path: &Path) -> Option<RunFile> {
+    let began = Instant::now();
+    loop {
+        let state = RunFile::load_watched(path)?;
+        if state.init.is_alive() || state.next_start_s.is_some() || began.elapsed() > SETTLED_AFTER {
+            return Some(state);
+        }
+        if let Some(monitor) = state.monitor.open() {
+            let _ = wait_for_end(monitor.as_fd(), Duration::from_millis(10));
+        }
+    }
+}
+
+/// The record at `path`; `None` if there is none that can be read.
+pub(super) fn load_record(path: &Path) -> Option<ContainerRecord> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running {
+    Running {
+        pid: state.init.pid,
+        init: state.init_kind,
+        monitor: if state.monitor.is_alive() { MonitorState::Alive(state.monitor.pid) } else { MonitorState::Dead },
+        frozen: group.is_frozen(),
+        limits: group.limits(&spec.limits),
+        memory_used: group.memory_used(),
+        link_up: is_link_up(&spec.link),
+        started_at_s: state.started_at_s,
+    }
+}
+
+/// Whether the host end is there, up, and a port of its bridge (Documentation/ABI/testing/sysfs-class-net).
+fn is_link_up(link: &LinkSpec) -> bool {
+    let dir = Path::new("/sys/class/net").join(&link.host_name);
+    let is_up = fs::read_to_string(dir.join("flags"))
+        .ok()
+        .and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok())
+        .is_some_and(|flags| flags & 1 == 1);
+    let bridge = fs::read_link(dir.join("master")).ok();
+    is_up && bridge.is_some_and(|bridge| bridge.file_name().is_some_and(|name| name == link.bridge.as_str()))
+}

@@ -1,0 +1,251 @@
+//! The engine that needs nothing installed: containers made of system calls.
+//!
+//! Start at [`NativeEngine`]. A start goes through `launcher` → `monitor` → `start` (host's side) and `child` (inside,
+//! up to the init). A monitor starts its container again after a pause (`backoff`), and another takes its place if it was
+//! killed (`adopt`). What runs is found again by `inspect`; `stop` and `recover` take it down. `console` is
+//! the way to a guest's console and to its log. A command goes through `exec` (the caller's side), `enter` and
+//! `execute` (inside).
+
+mod adopt;
+mod backoff;
+mod cgroup;
+mod child;
+mod confinement;
+mod console;
+mod dev;
+mod ended;
+mod enter;
+mod exec;
+mod execute;
+mod failure;
+mod files;
+mod guest_mounts;
+mod guest_root;
+mod inits;
+mod inspect;
+mod launcher;
+mod login;
+mod monitor;
+mod mount_stage;
+mod mounts;
+mod overlay;
+mod paths;
+mod probe;
+mod recover;
+mod relay;
+mod run_state;
+mod running;
+mod seccomp;
+mod signals;
+mod start;
+mod stop;
+mod stop_sign;
+mod streams;
+mod system_mounts;
+mod terminal;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use console::attach::{ConsoleAttachment, ConsoleEnd};
+pub use console::reader::{ConsoleLogReader, ConsoleLogWatch};
+pub use exec::{ExecFailure, exec};
+pub use launcher::Launcher;
+use launcher::{LaunchError, Launched};
+
+use self::cgroup::{Group, Hierarchies};
+use self::paths::ContainerPaths;
+use self::run_state::RunFile;
+use self::start::Machine;
+use crate::engine::{Engine, EngineError, Prepared, WithRoot};
+use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState, hex, stable_hash};
+use crate::network::remove_link;
+use crate::store::{HostLock, Layout, sync_file_system_of};
+
+/// The native engine.
+#[derive(Debug)]
+pub struct NativeEngine {
+    layout: Layout,
+    launcher: Option<Launcher>,
+    lock: Option<Arc<HostLock>>,
+    hierarchies: Hierarchies,
+}
+
+impl NativeEngine {
+    /// The engine under `layout`. Without a `launcher` it can start nothing. Monitors keep `lock` until their
+    /// containers run.
+    pub fn new(
+        layout: Layout,
+        launcher: Option<Launcher>,
+        lock: Option<Arc<HostLock>>,
+    ) -> Result<NativeEngine, EngineError> {
+        let hierarchies = detect_hierarchies(&layout)?;
+        Ok(NativeEngine { layout, launcher, lock, hierarchies })
+    }
+
+    fn machine(&self, name: &ContainerName) -> io::Result<Machine> {
+        machine_with(&self.layout, name, &self.hierarchies)
+    }
+}
+
+impl Engine for NativeEngine {
+    fn lacks(&self, containers: &[ContainerSpec]) -> Vec<(String, String)> {
+        probe::lacks(&self.layout, &self.hierarchies, containers)
+    }
+
+    fn recover(&self) -> Result<(), EngineError> {
+        recover::recover(&self.layout, &self.hierarchies)
+            .map_err(|error| EngineError::because("cannot clear up after an earlier run", error))
+    }
+
+    fn inspect(&self) -> Result<Vec<ContainerState>, EngineError> {
+        inspect::inspect(&self.layout, &self.hierarchies, &group_parent(&self.layout))
+            .map_err(|error| EngineError::because("cannot read the containers of this host", error))
+    }
+
+    fn create(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        files::create(&self.layout, name)
+            .map_err(|error| EngineError::because(format!("cannot make the directory of `{name}`"), error))
+    }
+
+    fn with_root(&self, record: &ContainerRecord, work: &mut WithRoot<'_>) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        files::with_root(&self.layout, record, work)
+            .map_err(|error| EngineError::because(format!("cannot open the root file system of `{name}`"), error))?
+            .map_err(|error| EngineError::because(format!("cannot set up the guest of `{name}`"), error))
+    }
+
+    fn record(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        files::publish(&self.layout, record)
+            .map_err(|error| EngineError::because(format!("cannot record `{name}`"), error))
+    }
+
+    fn settle(&self) -> Result<(), EngineError> {
+        sync_file_system_of(self.layout.containers())
+            .map_err(|error| EngineError::because("cannot write the containers to the disk", error))
+    }
+
+    fn set_limits(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        let group = Group::new(&self.hierarchies, &group_parent(&self.layout), name.as_str());
+        if !group.is_populated() {
+            return Ok(());
+        }
+        group
+            .set_limits(&record.spec.limits)
+            .map_err(|error| EngineError::because(format!("cannot set the limits of `{name}`"), error))
+    }
+
+    fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError> {
+        let state = RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state());
+        if state.is_some_and(|state| state.monitor.is_alive()) {
+            return Ok(Box::new(Nothing));
+        }
+        let launcher = self.launcher.as_ref().ok_or_else(|| EngineError::new(format!("cannot start `{name}`")))?;
+        let prepared = launcher.prepare(&self.layout, name, self.lock.as_deref());
+        Ok(Box::new(prepared.map_err(|error| start_failed(name, error))?))
+    }
+
+    fn freeze(&self, name: &ContainerName) -> Result<(), EngineError> {
+        let (machine, _) = running::find_running(&self.layout, name)?;
+        machine.group.freeze().map_err(|error| EngineError::because(format!("cannot freeze `{name}`"), error))
+    }
+
+    fn thaw(&self, name: &ContainerName) -> Result<(), EngineError> {
+        let (machine, _) = running::find_running(&self.layout, name)?;
+        machine.group.thaw().map_err(|error| EngineError::because(format!("cannot thaw `{name}`"), error))
+    }
+
+    fn stop(&self, name: &ContainerName, timeout_s: u32) -> Result<(), EngineError> {
+        let failed = |error| EngineError::because(format!("cannot stop `{name}`"), error);
+        let machine = match self.machine(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(failed)?,
+        };
+        stop::stop(&machine, Duration::from_secs(timeout_s.into())).map_err(failed)
+    }
+
+    fn delete(&self, name: &ContainerName) -> Result<(), EngineError> {
+        files::delete(&self.layout, name)
+            .map_err(|error| EngineError::because(format!("cannot delete `{name}`"), error))?;
+        self.hierarchies.remove_parent(&group_parent(&self.layout));
+        Ok(())
+    }
+}
+
+/// What is left to do for a container that runs.
+struct Nothing;
+
+impl Prepared for Nothing {
+    fn start(self: Box<Self>) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+impl Prepared for Launched {
+    fn start(self: Box<Self>) -> Result<(), EngineError> {
+        let name = self.name().clone();
+        Launched::start(*self).map_err(|error| start_failed(&name, error))
+    }
+}
+
+fn start_failed(name: &ContainerName, error: LaunchError) -> EngineError {
+    let message = format!("cannot start `{name}`");
+    match error {
+        LaunchError::Step(failure) => {
+            let hint = failure.hint.clone();
+            let error = EngineError::because(message, failure.to_string());
+            match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        }
+        LaunchError::Monitor(error) => EngineError::because(message, error),
+    }
+}
+
+fn detect_hierarchies(layout: &Layout) -> Result<Hierarchies, EngineError> {
+    Hierarchies::detect(layout.containers())
+        .map_err(|error| EngineError::because("cannot read the host's cgroups", error))
+}
+
+/// The cgroup that holds those of the containers: `fleet`, or another for a layout of its own.
+fn group_parent(layout: &Layout) -> String {
+    let scope = layout.scope();
+    if scope.is_empty() {
+        return "fleet".to_owned();
+    }
+    format!("fleet-{}", hex(&stable_hash(&["cgroup", &scope])[..4]))
+}
+
+/// What a start or a stop of container `name` needs to know.
+fn machine_of(layout: &Layout, name: &ContainerName) -> io::Result<Machine> {
+    machine_with(layout, name, &Hierarchies::detect(layout.containers())?)
+}
+
+fn machine_with(layout: &Layout, name: &ContainerName, hierarchies: &Hierarchies) -> io::Result<Machine> {
+    let paths = ContainerPaths::finished(layout, name);
+    let record: ContainerRecord = serde_json::from_slice(&std::fs::read(paths.record())?)?;
+    Ok(Machine {
+        volumes: layout.volumes(&record.fleet),
+        image_root: layout.image(&record.image).join("rootfs"),
+        group: Group::new(hierarchies, &group_parent(layout), name.as_str()),
+        has_cgroup2: hierarchies.has_v2(),
+        record,
+        paths,
+    })
+}
+
+/// Removes what lives only while the container runs: processes, groups, link, state. All of it may be gone already.
+fn cleanup(machine: &Machine) -> io::Result<()> {
+    machine.group.kill()?;
+    remove_link(&machine.record.spec.link.host_name)?;
+    machine.group.remove()?;
+    match std::fs::remove_dir_all(machine.paths.run()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

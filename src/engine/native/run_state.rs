@@ -1,0 +1,88 @@
+//! Which processes a running container has, found again without trusting a pid alone.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::model::InitKind;
+use crate::store::write_volatile;
+use crate::sys::process_start_time;
+
+/// A process, told from any other that had or will have its pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ProcessId {
+    /// Its pid on the host.
+    pub(super) pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub(super) start_time: u64,
+}
+
+impl ProcessId {
+    /// Identifies the process `pid`, which runs.
+    pub(super) fn of(pid: u32) -> io::Result<ProcessId> {
+        let start_time = process_start_time(pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(ProcessId { pid, start_time })
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(self) -> bool {
+        process_start_time(self.pid) == Some(self.start_time)
+    }
+
+    /// Opens a descriptor for it; `None` if it has ended.
+    pub(super) fn open(self) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // Only now is it certain that the descriptor is not that of a later process with the same pid.
+        self.is_alive().then_some(pidfd)
+    }
+}
+
+/// What a monitor writes down of the container that it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunFile {
+    /// The boot that the processes belong to (random(4)): with `--root` the file may outlive it.
+    pub(super) boot_id: String,
+    /// The guest's init.
+    pub(super) init: ProcessId,
+    /// What kind of init it is, if it is a known one.
+    pub(super) init_kind: Option<InitKind>,
+    /// The monitor.
+    pub(super) monitor: ProcessId,
+    /// When it started, in seconds since 1970.
+    pub(super) started_at_s: u64,
+    /// When the monitor starts the container again, in seconds since 1970, if the init has ended and it will.
+    #[serde(default)]
+    pub(super) next_start_s: Option<u64>,
+}
+
+impl RunFile {
+    /// Reads `path`; `None` if it is absent, broken, of an earlier boot, or its init has ended.
+    pub(super) fn load_running(path: &Path) -> Option<RunFile> {
+        RunFile::load(path).filter(|file| file.init.is_alive())
+    }
+
+    /// Reads `path`, also when the init has ended but the monitor is not done with it.
+    pub(super) fn load_watched(path: &Path) -> Option<RunFile> {
+        RunFile::load(path).filter(|file| file.monitor.is_alive() || file.init.is_alive())
+    }
+
+    fn load(path: &Path) -> Option<RunFile> {
+        let file: RunFile = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        (file.boot_id == boot_id()).then_some(file)
+    }
+
+    /// Writes it to `path`.
+    pub(super) fn save(&self, path: &Path) -> io::Result<()> {
+        write_volatile(path, &serde_json::to_vec(self)?, 0o600)
+    }
+}
+
+/// The identity of this boot; empty if the kernel does not tell.
+pub(super) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,243 @@
+//! One start of a container, from the monitor's side, in order.
+//!
+//! What only the host may do is done here, side by side with [`super::child`], which does the rest from inside.
+
+use std::fs;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use super::cgroup::Group;
+use super::child::{self, ChildSetup, FromChild, FromMonitor};
+use super::confinement::limit_resources;
+use super::dev::{mount_dev, usable_devices};
+use super::failure::{StartFailure, Step as _};
+use super::inits::detect_init;
+use super::mounts::open_mounts;
+use super::overlay::mount_for_guest;
+use super::paths::ContainerPaths;
+use super::system_mounts::has_udev;
+use crate::model::{ContainerRecord, ID_RANGE_LENGTH, Init, InitKind};
+use crate::network::connect_guest;
+use crate::store::Volumes;
+use crate::sys::{CloneRequest, Cloned, MessageSocket, RootDir, clone_into, set_effective_ids};
+
+/// What one start needs.
+pub(super) struct Machine {
+    pub(super) record: ContainerRecord,
+    pub(super) paths: ContainerPaths,
+    pub(super) image_root: PathBuf,
+    /// The volumes of its fleet.
+    pub(super) volumes: Volumes,
+    pub(super) group: Group,
+    pub(super) has_cgroup2: bool,
+}
+
+/// A container whose init has been executed.
+pub(super) struct Started {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    /// The console's master end.
+    pub(super) console: OwnedFd,
+    pub(super) init_kind: Option<InitKind>,
+}
+
+/// All namespaces but the user one, which a privileged container has not, and the cgroup one, which the child makes
+/// when it is in its groups. One call makes them, so that the user namespace owns the others.
+const NAMESPACES: i32 =
+    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+
+/// A container that lacks nothing but the execution of its init.
+pub(super) struct Ready {
+    child: Cloned,
+    socket: MessageSocket,
+    console: OwnedFd,
+    init_kind: Option<InitKind>,
+}
+
+/// Prepares the container. The caller has one thread and keeps its capabilities over id changes. On failure nothing
+/// of it runs any more; groups are the caller's to remove.
+pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
+    let record = &machine.record;
+    let base = record.root_id();
+    let is_privileged = record.spec.security.privileged;
+    machine.group.create(&record.spec.limits, base).step(|| "cannot make the cgroups".to_owned())?;
+    if is_privileged {
+        // Nobody else could open a device of the host's: the nodes in a user namespace's own mounts are dead.
+        let devices = usable_devices(&record.spec.devices).step(|| "cannot look at the devices".to_owned())?;
+        machine.group.allow_only(&devices).step(|| "cannot confine the container to its devices".to_owned())?;
+    }
+    let tasks = machine.group.open_v1_tasks().step(|| "cannot open the cgroups".to_owned())?;
+    let guest_dir = machine.group.open_guest_dir().step(|| "cannot open the cgroups".to_owned())?;
+    let (ours, theirs) = MessageSocket::pair().step(|| "cannot make a socket".to_owned())?;
+    let setup = ChildSetup {
+        socket: theirs,
+        tasks,
+        has_cgroup2: machine.has_cgroup2,
+        hostname: &record.spec.guest.hostname,
+        link: &record.spec.link,
+        security: &record.spec.security,
+        mounts: &record.spec.mounts,
+        init: init_path(&record.spec.init),
+    };
+
+    // The kernel charges inotify instances and the like to the *owner* of a user namespace. Were that root for all
+    // containers, they would share root's 128: enough for 16 systemd guests.
+    set_effective_ids(base).step(|| "cannot become the guest's root".to_owned())?;
+    let namespaces = if is_privileged { NAMESPACES } else { NAMESPACES | libc::CLONE_NEWUSER };
+    let request = CloneRequest { namespaces, cgroup: guest_dir.as_ref().map(OwnedFd::as_fd) };
+    let mut ours = Some(ours);
+    let our_end = &mut ours;
+    let cloned = clone_into(request, move || {
+        // The child's copy: with it open, the child would not notice its monitor's end.
+        drop(our_end.take());
+        child::run(&setup)
+    });
+    set_effective_ids(0).step(|| "cannot become root again".to_owned())?;
+    let child = cloned.step(|| "cannot make the container's namespaces".to_owned())?;
+    let socket = ours.expect("only the child took it");
+    match serve(machine, &child, &socket) {
+        Ok((console, init_kind)) => Ok(Ready { child, socket, console, init_kind }),
+        Err(failure) => Err(end(&child, &socket, failure)),
+    }
+}
+
+impl Ready {
+    /// Has the init executed. On failure nothing of the container runs any more.
+    pub(super) fn execute(self) -> Result<Started, StartFailure> {
+        let Ready { child, socket, console, init_kind } = self;
+        match send(&socket, &FromMonitor::Execute, &[]).and_then(|()| wait_for_init(&socket)) {
+            Ok(()) => Ok(Started { pid: child.pid, pidfd: child.pidfd, console, init_kind }),
+            Err(failure) => Err(end(&child, &socket, failure)),
+        }
+    }
+
+    /// Takes it down.
+    pub(super) fn abandon(self) {
+        kill(&self.child);
+    }
+}
+
+/// Everything that the child waits for, until it lacks nothing but its init.
+fn serve(
+    machine: &Machine,
+    child: &Cloned,
+    socket: &MessageSocket,
+) -> Result<(OwnedFd, Option<InitKind>), StartFailure> {
+    let base = machine.record.root_id();
+    let pid = child.pid.as_raw_nonzero();
+    let user_namespace = if machine.record.spec.security.privileged { None } else { Some(map_ids(pid.get(), base)?) };
+    // Only the host's root can raise limits; where even that may not, the child lowers what can be lowered.
+    let _ = limit_resources(&machine.record.spec.security, pid.get().unsigned_abs());
+    let mapping = user_namespace.as_ref().map(OwnedFd::as_fd);
+    let root = mount_for_guest(&machine.image_root, &machine.paths, mapping, base)?;
+    let (init_kind, writable_sys) = examine(&machine.record.spec.init, &root)?;
+    let dev = mount_dev(base, &machine.record.spec.devices)?;
+    send(socket, &FromMonitor::Mounts { writable_sys }, &[root.as_fd(), dev.as_fd()])?;
+    drop((root, dev));
+    for mount in open_mounts(machine, mapping)? {
+        send(socket, &FromMonitor::Mount, &[mount.as_fd()])?;
+    }
+    let link = &machine.record.spec.link;
+    connect_guest(link, pid.get().unsigned_abs())
+        .step(|| format!("cannot link the container to the bridge `{}`", link.bridge))?;
+    send(socket, &FromMonitor::Linked, &[])?;
+    Ok((wait_until_ready(socket)?, init_kind))
+}
+
+/// Gives the child's user namespace its ids; returns the namespace.
+fn map_ids(pid: i32, base: u32) -> Result<OwnedFd, StartFailure> {
+    for file in ["uid_map", "gid_map"] {
+        let path = format!("/proc/{pid}/{file}");
+        fs::write(&path, format!("0 {base} {ID_RANGE_LENGTH}\n")).step(|| format!("cannot write `{path}`"))?;
+    }
+    open(format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .step(|| "cannot open the user namespace".to_owned())
+}
+
+/// Finds out what the root file system's init is and needs, and whether it is the one that was asked for.
+fn examine(init: &Init, root: &OwnedFd) -> Result<(Option<InitKind>, bool), StartFailure> {
+    let root = RootDir::new(root.try_clone().step(|| "cannot open the root file system".to_owned())?);
+    let program = init_path(init);
+    let found = detect_init(&root, &program);
+    let is_there = root.metadata_followed(&program).step(|| format!("cannot look at `{}`", program.display()))?;
+    let refuse = |why: String, hint: &str| {
+        Err(StartFailure { step: "cannot start its init".to_owned(), why, hint: Some(hint.to_owned()) })
+    };
+    if is_there.is_none() {
+        let hint = "use an image with an init system, or name the program with `init: /path`";
+        return refuse(format!("the root file system has no `{}`", program.display()), hint);
+    }
+    match init {
+        Init::Kind(asked) if found != Some(*asked) => {
+            let found = found.map_or("something else".to_owned(), |found| format!("{found:?}").to_lowercase());
+            let why = format!("`/sbin/init` is {found}, not {}", format!("{asked:?}").to_lowercase());
+            refuse(why, "leave `init:` out, or use an image with that init")
+        }
+        Init::Kind(_) | Init::Auto | Init::Path(_) => Ok((found, has_udev(&root))),
+    }
+}
+
+/// The program that becomes PID 1.
+fn init_path(init: &Init) -> PathBuf {
+    match init {
+        Init::Auto | Init::Kind(_) => PathBuf::from("/sbin/init"),
+        Init::Path(path) => path.clone(),
+    }
+}
+
+/// Waits until the child has done all but execute the init; returns the console.
+fn wait_until_ready(socket: &MessageSocket) -> Result<OwnedFd, StartFailure> {
+    let step = || "cannot follow the container's start".to_owned();
+    let killed = || Err("the container's first process was killed".to_owned()).step(step);
+    let Some(received) = socket.receive().step(step)? else { return killed() };
+    match serde_json::from_slice(&received.bytes).step(step)? {
+        FromChild::Ready => received.fds.into_iter().next().map_or_else(killed, Ok),
+        FromChild::Failed(failure) => Err(failure),
+        FromChild::Executing => killed(),
+    }
+}
+
+/// Reads the child's messages until it has executed the init, which closes its socket.
+fn wait_for_init(socket: &MessageSocket) -> Result<(), StartFailure> {
+    let step = || "cannot follow the container's start".to_owned();
+    let mut is_executing = false;
+    while let Some(received) = socket.receive().step(step)? {
+        match serde_json::from_slice(&received.bytes).step(step)? {
+            FromChild::Executing => is_executing = true,
+            FromChild::Failed(failure) => return Err(failure),
+            FromChild::Ready => {}
+        }
+    }
+    if is_executing { Ok(()) } else { Err("the container's first process was killed".to_owned()).step(step) }
+}
+
+/// What the child said before it ended, if it said that it failed.
+fn last_words(socket: &MessageSocket) -> Option<StartFailure> {
+    while let Some(received) = socket.receive().ok()? {
+        if let Ok(FromChild::Failed(failure)) = serde_json::from_slice(&received.bytes) {
+            return Some(failure);
+        }
+    }
+    None
+}
+
+fn send(socket: &MessageSocket, message: &FromMonitor, fds: &[BorrowedFd<'_>]) -> Result<(), StartFailure> {
+    let step = || "cannot speak to the container's first process".to_owned();
+    let bytes = serde_json::to_vec(message).step(step)?;
+    socket.send(&bytes, fds).step(step)
+}
+
+/// Ends a child that did not get to its init because of `failure`; returns the failure to tell of.
+fn end(child: &Cloned, socket: &MessageSocket, failure: StartFailure) -> StartFailure {
+    kill(child);
+    // The child's own words are nearer to the cause than "it is gone".
+    last_words(socket).unwrap_or(failure)
+}
+
+fn kill(child: &Cloned) {
+    let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
+    let _ = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+}

@@ -1,0 +1,59 @@
+//! What is set up inside a guest: users, keys, names, network, per distribution and init.
+//!
+//! Start at [`provision`]; [`transfer`] copies files in and out. This room never knows which engine runs the guest.
+
+mod accounts;
+mod edit;
+mod error;
+mod facts;
+mod home;
+mod host_key;
+mod init;
+mod inittab;
+mod keys;
+mod names;
+mod network;
+mod resolvers;
+mod sshd;
+mod sudo;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod transfer;
+mod users;
+
+pub use error::GuestError;
+pub use host_key::HostKey;
+pub use resolvers::host_resolvers;
+
+use crate::model::{ContainerRecord, HostEntry};
+use crate::sys::RootDir;
+
+/// When a guest is provisioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Before its first start: everything is written.
+    FirstStart,
+    /// Later: what the fleet file says has changed, the guest may have changed too.
+    Change,
+}
+
+/// Writes into the guest's root file system what `record` and the fleet's host table `hosts` ask for, reading what is
+/// there first and writing only what differs. The guest may run meanwhile. Returns remarks for the user.
+pub fn provision(
+    root: &RootDir,
+    record: &ContainerRecord,
+    hosts: &[HostEntry],
+    host_key: &HostKey,
+    occasion: Occasion,
+) -> Result<Vec<String>, GuestError> {
+    let guest = &record.spec.guest;
+    let dns = if guest.dns.is_empty() { host_resolvers() } else { guest.dns.clone() };
+    let renderer = facts::Renderer::new(record, hosts, dns)?;
+    let editor = edit::Editor::new(root);
+    names::ensure_names(&editor, &renderer, &guest.machine_id)?;
+    network::ensure_network(&editor, &renderer)?;
+    sshd::ensure_host_key(&editor, host_key, occasion)?;
+    init::adapt_init(&editor, occasion)?;
+    users::ensure_users(&editor, &renderer, guest)
+}

@@ -1,0 +1,44 @@
+//! The guest's own network configuration.
+//!
+//! The engine gives `eth0` its address and route before PID 1 starts, for every guest. What is written here makes each
+//! network manager of the image agree with that, so that none flushes it, asks for another address or fails. A
+//! manager that is installed but not enabled gets its file too: it may be enabled later, and unread it does nothing.
+
+use super::GuestError;
+use super::edit::{Attributes, Editor};
+use super::facts::Renderer;
+use crate::template::TemplateName;
+
+const PLAIN: Attributes = Attributes::root(0o644);
+const DIRECTORY: Attributes = Attributes::root(0o755);
+
+/// Where programs of systemd are, before and after the merge of `/usr`.
+const NETWORKD: [&str; 2] = ["/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"];
+const IFUPDOWN: [&str; 5] =
+    ["/sbin/ifup", "/usr/sbin/ifup", "/etc/init.d/networking", "/lib/systemd/system/networking.service", "/bin/ifup"];
+const NETWORK_MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"];
+
+/// `NetworkManager` keeps off the link, so it needs no address: NetworkManager.conf(5).
+const UNMANAGED: &str = "# Written by fleet: eth0 is set up from outside. Changes made here are lost.\n\
+                         [keyfile]\nunmanaged-devices=interface-name:eth0\n";
+
+/// Writes the configuration of every network manager that the image has.
+pub(super) fn ensure_network(editor: &Editor<'_>, renderer: &Renderer<'_>) -> Result<(), GuestError> {
+    if editor.has_file(&NETWORKD)? {
+        let text = renderer.render(TemplateName::Networkd)?;
+        editor.ensure_directory("/etc/systemd/network", DIRECTORY)?;
+        // The first match in the order of names wins: systemd.network(5). Images ship `eth0.network` and the like.
+        editor.ensure_file("/etc/systemd/network/05-fleet-eth0.network", text, PLAIN)?;
+    }
+    if editor.has_directory("/etc/network")? || editor.has_file(&IFUPDOWN)? {
+        let text = renderer.render(TemplateName::Interfaces)?;
+        editor.ensure_directory("/etc/network", DIRECTORY)?;
+        editor.ensure_file("/etc/network/interfaces", text, PLAIN)?;
+    }
+    if editor.has_file(&NETWORK_MANAGER)? {
+        editor.ensure_directory("/etc/NetworkManager/conf.d", DIRECTORY)?;
+        // Late in the order of names: a list in a later file replaces one in an earlier file.
+        editor.ensure_file("/etc/NetworkManager/conf.d/90-fleet.conf", UNMANAGED, PLAIN)?;
+    }
+    Ok(())
+}

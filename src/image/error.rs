@@ -1,0 +1,159 @@
+//! What can go wrong with images, and what the user can do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An image operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The source cannot be had.
+    #[error("cannot use image `{image}`: {why}")]
+    Unavailable {
+        /// The source, as the fleet file writes it.
+        image: String,
+        /// What is wrong.
+        why: String,
+        /// The likely fix.
+        hint: Option<String>,
+    },
+    /// The source is not, or no longer, what the plan was made for.
+    #[error("cannot verify `{}`: its SHA-256 is {found}, the plan was made for {expected}", path.display())]
+    Changed {
+        /// The archive, the directory or the program.
+        path: PathBuf,
+        /// What the plan says.
+        expected: String,
+        /// What was found while it was unpacked.
+        found: String,
+    },
+    /// A root file system could not be made from it.
+    #[error("cannot unpack `{}`", path.display())]
+    Unpack {
+        /// The archive, the directory or the program.
+        path: PathBuf,
+        /// Why.
+        source: TreeError,
+    },
+    /// The store itself failed.
+    #[error("cannot {verb} `{}`", path.display())]
+    Io {
+        /// What was being done.
+        verb: &'static str,
+        /// To which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ImageError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ImageError::Unavailable { hint, .. } => hint.clone(),
+            ImageError::Changed { .. } => Some("it was changed meanwhile: run the command again".to_owned()),
+            ImageError::Unpack { source, .. } => source.hint().map(str::to_owned),
+            ImageError::Io { source, .. } => io_hint(source).map(str::to_owned),
+        }
+    }
+
+    /// For `map_err`: the failure to `verb` the file or directory `path`.
+    pub(super) fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImageError + use<> {
+        let path = path.to_owned();
+        move |source| ImageError::Io { verb, path, source }
+    }
+}
+
+/// Why a root file system could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// The archive's bytes are not what its format says.
+    #[error("cannot read the archive: it is damaged or incomplete")]
+    Damaged(#[source] io::Error),
+    /// A name that could lead out of the tree.
+    #[error("cannot accept entry `{0}`: a name must be relative, without `..` and null bytes")]
+    UnsafeName(String),
+    /// An owner that no container has.
+    #[error("cannot accept entry `{entry}`: its {what} {id} is above 65535, the last id of a container")]
+    OwnerOutOfRange {
+        /// Its name.
+        entry: String,
+        /// `owner` or `group`.
+        what: &'static str,
+        /// The id.
+        id: u64,
+    },
+    /// A kind of entry that is not known.
+    #[error("cannot accept entry `{entry}`: {what}")]
+    Unsupported {
+        /// Its name.
+        entry: String,
+        /// What is not supported.
+        what: &'static str,
+    },
+    /// The tree is beyond all measure, as a decompression bomb is.
+    #[error("cannot accept more than {0}")]
+    TooLarge(String),
+    /// The source file or directory cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Its path in the source.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file system refused it.
+    #[error("cannot write entry `{entry}`")]
+    Write {
+        /// Its name.
+        entry: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl TreeError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            TreeError::Damaged(_) => Some("copy or download the archive again"),
+            TreeError::UnsafeName(_) => Some("make the archive from inside its directory: `tar -C ROOTFS -c .`"),
+            TreeError::OwnerOutOfRange { .. } => {
+                Some("make the archive as root with the guest's own ids: `tar --numeric-owner`")
+            }
+            TreeError::Unsupported { .. } => Some("make the archive with GNU tar: `tar -C ROOTFS --xattrs -c .`"),
+            TreeError::TooLarge(_) => None,
+            TreeError::Read { source, .. } | TreeError::Write { source, .. } => io_hint(source),
+        }
+    }
+
+    /// For `map_err`: the failure to read or decode an archive.
+    pub(super) fn damaged(error: io::Error) -> TreeError {
+        // The decoder's end of the pipe can only speak io::Error, even of a limit.
+        error.downcast::<TreeError>().unwrap_or_else(TreeError::Damaged)
+    }
+
+    /// For `map_err`: the failure to write the entry `path`.
+    pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> TreeError + use<> {
+        let entry = path.display().to_string();
+        move |source| TreeError::Write { entry, source }
+    }
+
+    /// For `map_err`: the failure to read the source's `path`.
+    pub(super) fn read(path: &Path) -> impl FnOnce(io::Error) -> TreeError + use<> {
+        let path = path.to_owned();
+        move |source| TreeError::Read { path, source }
+    }
+}
+
+fn io_hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free some space, or keep everything elsewhere with `--root DIR`")
+        }
+        io::ErrorKind::PermissionDenied => Some("run as root"),
+        _ => None,
+    }
+}

@@ -1,0 +1,71 @@
+//! Makes the root file system of a source, and makes sure that it is the one that was planned.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::busybox;
+use super::copy;
+use super::digest::{DigestCache, Hashing, Identity};
+use super::error::{ImageError, TreeError};
+use super::format::{CHUNK, Format};
+use super::source::Located;
+use super::tree::{Limits, Tree};
+use super::unpack::unpack;
+use crate::model::ImageDigest;
+
+/// Makes the root file system of `located`, whose content must be `digest`, in the empty directory `root`.
+pub(super) fn fetch(
+    located: &Located,
+    digest: &ImageDigest,
+    root: &Path,
+    cache: &DigestCache,
+) -> Result<(), ImageError> {
+    let (path, found) = match located {
+        Located::Busybox { path, file } => (path, fetch_busybox(path, file, root)?),
+        Located::Archive { path, file, format } => (path, fetch_archive(path, file, *format, root, cache)?),
+        Located::Directory(path) => {
+            let copied = copy::copy(path, root, Limits::IMAGE).and_then(|()| copy::digest(path));
+            (path, ImageDigest(copied.map_err(|source| ImageError::Unpack { path: path.clone(), source })?))
+        }
+    };
+    if &found == digest {
+        return Ok(());
+    }
+    Err(ImageError::Changed { path: path.clone(), expected: digest.to_string(), found: found.to_string() })
+}
+
+/// Unpacks while hashing, in one pass over the file.
+fn fetch_archive(
+    path: &Path,
+    file: &File,
+    format: Format,
+    root: &Path,
+    cache: &DigestCache,
+) -> Result<ImageDigest, ImageError> {
+    let unpack_failed = |source| ImageError::Unpack { path: path.to_owned(), source };
+    let before = Identity::of(file).map_err(ImageError::io("read", path))?;
+    let mut hashing = Hashing::new(file);
+    let packed = BufReader::with_capacity(CHUNK, &mut hashing);
+    format
+        .decode(packed)
+        .map_err(TreeError::damaged)
+        .and_then(|archive| unpack(archive, root, Limits::IMAGE))
+        .map_err(unpack_failed)?;
+    let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
+    if Identity::of(file).map_err(ImageError::io("read", path))? == before {
+        cache.remember(path, before, &sha256, SystemTime::now());
+    }
+    Ok(ImageDigest(sha256))
+}
+
+fn fetch_busybox(path: &Path, mut file: &File, root: &Path) -> Result<ImageDigest, ImageError> {
+    let mut program = Vec::new();
+    file.read_to_end(&mut program).map_err(ImageError::io("read", path))?;
+    let sha256 = Hashing::new(program.as_slice()).finish().map_err(ImageError::io("read", path))?;
+    Tree::new(root, Limits::IMAGE)
+        .and_then(|tree| busybox::build(tree, &program, &busybox::applets(path)))
+        .map_err(|source| ImageError::Unpack { path: path.to_owned(), source })?;
+    Ok(busybox::digest(&sha256))
+}

@@ -1,0 +1,330 @@
+//! Archives made to get out of their tree, and broken ones: nothing outside changes, nothing half is kept.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use tar::{EntryType, Header};
+
+use super::super::error::TreeError;
+use super::super::tree::Limits;
+use super::super::unpack::unpack;
+use super::{Room, chain, describe, run, text, xattrs};
+
+/// An archive written byte by byte: no library agrees to write these.
+#[derive(Default)]
+struct Raw(Vec<u8>);
+
+impl Raw {
+    fn add(self, kind: EntryType, name: &str, link: &str, data: &[u8]) -> Raw {
+        self.add_owned(kind, name, link, data, 0)
+    }
+
+    fn add_owned(mut self, kind: EntryType, name: &str, link: &str, data: &[u8], uid: u64) -> Raw {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o4755 });
+        header.set_uid(uid);
+        header.set_gid(0);
+        header.set_mtime(1_000_000_000);
+        header.set_size(data.len() as u64);
+        let old = header.as_old_mut();
+        old.name[..name.len()].copy_from_slice(name.as_bytes());
+        old.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_cksum();
+        self.0.extend_from_slice(header.as_bytes());
+        self.0.extend_from_slice(data);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, name: &str, data: &str) -> Raw {
+        self.add(EntryType::Regular, name, "", data.as_bytes())
+    }
+
+    fn symlink(self, name: &str, target: &str) -> Raw {
+        self.add(EntryType::Symlink, name, target, b"")
+    }
+
+    fn hard_link(self, name: &str, target: &str) -> Raw {
+        self.add(EntryType::Link, name, target, b"")
+    }
+
+    fn directory(self, name: &str) -> Raw {
+        self.add(EntryType::Directory, name, "", b"")
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend([0; 1024]);
+        self.0
+    }
+}
+
+/// A directory outside of any tree, which every archive here tries to reach.
+fn outside(room: &Room) -> String {
+    fs::create_dir(room.path("outside")).expect("a directory");
+    fs::write(room.path("outside/file"), "untouched").expect("a file");
+    text(&room.path("outside")).to_owned()
+}
+
+/// Fetches an archive that must be refused; returns why. Nothing else may have come of it.
+fn refused(room: &Room, archive: &[u8]) -> String {
+    let outside = room.path("outside").exists().then(|| describe(&room.path("outside")));
+    let path = room.path("archive");
+    fs::write(&path, archive).expect("a file");
+    let error = room.fetch(&path).expect_err("it must be refused");
+    assert_eq!(room.stored(), [""; 0]);
+    assert_eq!(room.path("outside").exists().then(|| describe(&room.path("outside"))), outside);
+    chain(&error).replace(text(room.dir.path()), "")
+}
+
+/// Fetches an archive that is fit to use; returns its names with their contents.
+fn accepted(room: &Room, archive: &[u8]) -> Vec<String> {
+    let path = room.path("archive");
+    fs::write(&path, archive).expect("a file");
+    let unpacked = room.fetch(&path).expect("it must be accepted");
+    let mut found = Vec::new();
+    show(&unpacked, &unpacked, &mut found);
+    found.sort();
+    found
+}
+
+fn show(top: &Path, path: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(path).expect("readable") {
+        let path = entry.expect("readable").path();
+        let kind = fs::symlink_metadata(&path).expect("it is there").file_type();
+        let content = if kind.is_symlink() {
+            format!(" -> {}", fs::read_link(&path).expect("a link").display())
+        } else if kind.is_dir() {
+            show(top, &path, found);
+            "/".to_owned()
+        } else {
+            format!(": {}", fs::read_to_string(&path).expect("readable"))
+        };
+        found.push(format!("{}{content}", path.strip_prefix(top).expect("below the top").display()));
+    }
+}
+
+#[test]
+fn names_that_lead_out_are_refused() {
+    for name in ["../x", "a/../../x", "/etc/passwd", "a/.."] {
+        let room = Room::new();
+        let why = refused(&room, &Raw::default().file("a/b", "").file(name, "evil").end());
+        let expected = "a name must be relative, without `..` and null bytes";
+        assert_eq!(why, format!("cannot unpack `/archive`: cannot accept entry `{name}`: {expected}"));
+    }
+}
+
+#[test]
+fn a_null_byte_in_a_pax_name_is_refused() {
+    let room = Room::new();
+    let archive = Raw::default().add(EntryType::XHeader, "x", "", b"14 path=a\0b/c\n").file("short", "").end();
+    assert!(refused(&room, &archive).contains(r"cannot accept entry `a\x00b/c`"));
+}
+
+#[test]
+fn a_file_behind_a_link_to_the_outside_lands_inside() {
+    let room = Room::new();
+    let outside = outside(&room);
+    let before = describe(Path::new(&outside));
+    // A header has room for a hundred bytes.
+    let up = "../../../../../../../../../../../../up";
+    let archive = Raw::default().symlink("a", &outside).file("a/file", "inside");
+    let found = accepted(&room, &archive.symlink("b", up).file("b/file", "inside").end());
+    assert_eq!(describe(Path::new(&outside)), before);
+    assert!(found.contains(&format!("a -> {outside}")), "{found:?}");
+    assert!(found.contains(&format!("{}/file: inside", &outside[1..])), "{found:?}");
+    assert!(found.contains(&"up/file: inside".to_owned()), "{found:?}");
+}
+
+#[test]
+fn links_in_a_circle_are_refused() {
+    let why = refused(&Room::new(), &Raw::default().symlink("a", "b").symlink("b", "a").file("a/x", "").end());
+    assert!(why.starts_with("cannot unpack `/archive`: cannot write entry `a/x`: "), "{why}");
+}
+
+#[test]
+fn hard_links_reach_nothing_outside() {
+    let room = Room::new();
+    let outside = outside(&room);
+    let why = refused(&room, &Raw::default().hard_link("x", "../../../../../../etc/passwd").end());
+    assert!(why.contains("cannot accept entry `../../../../../../etc/passwd`"), "{why}");
+    let why = refused(&room, &Raw::default().hard_link("x", "/etc/passwd").end());
+    assert_eq!(why, "cannot unpack `/archive`: cannot write entry `x`: No such file or directory (os error 2)");
+    let through = Raw::default().symlink("a", &outside).hard_link("x", "a/file").end();
+    let why = refused(&room, &through);
+    assert_eq!(why, "cannot unpack `/archive`: cannot write entry `x`: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_hard_link_to_a_link_is_a_link_and_not_what_it_points_to() {
+    let room = Room::new();
+    let outside = outside(&room);
+    let target = format!("{outside}/file");
+    let archive = Raw::default().symlink("a", &target).hard_link("b", "a").file("c", "c").hard_link("d", "/c");
+    let found = accepted(&room, &archive.hard_link("c", "d").end());
+    assert_eq!(found, [format!("a -> {target}"), format!("b -> {target}"), "c: c".to_owned(), "d: c".to_owned()]);
+    assert_eq!(fs::metadata(room.path("outside/file")).expect("it is there").nlink(), 1);
+}
+
+#[test]
+fn a_later_entry_takes_the_place_of_an_earlier_one() {
+    let room = Room::new();
+    let outside = outside(&room);
+    let before = describe(Path::new(&outside));
+    let archive = Raw::default()
+        .symlink("file-over-link", &format!("{outside}/file"))
+        .file("file-over-link", "new")
+        .file("link-over-file", "old")
+        .symlink("link-over-file", "target")
+        .file("directory-over-file", "old")
+        .directory("directory-over-file/")
+        .file("directory-over-file/x", "x")
+        .directory("file-over-directory/")
+        .file("file-over-directory", "new")
+        .file("one", "1")
+        .hard_link("two", "one")
+        .file("two", "2")
+        .directory("was/")
+        .symlink("was", "now")
+        .file("was/x", "through the link")
+        .end();
+    let expected = [
+        "directory-over-file/",
+        "directory-over-file/x: x",
+        "file-over-directory: new",
+        "file-over-link: new",
+        "link-over-file -> target",
+        "now/",
+        "now/x: through the link",
+        "one: 1",
+        "two: 2",
+        "was -> now",
+    ];
+    assert_eq!(accepted(&room, &archive), expected);
+    assert_eq!(describe(Path::new(&outside)), before);
+}
+
+#[test]
+fn a_directory_entry_leaves_a_link_to_a_directory() {
+    let archive = Raw::default().directory("usr/lib").symlink("lib", "usr/lib").directory("lib/").file("lib/x", "x");
+    let expected = ["lib -> usr/lib", "usr/", "usr/lib/", "usr/lib/x: x"];
+    assert_eq!(accepted(&Room::new(), &archive.end()), expected);
+}
+
+#[test]
+fn a_file_does_not_take_the_place_of_a_full_directory() {
+    let why = refused(&Room::new(), &Raw::default().file("a/x", "").file("a", "").end());
+    assert_eq!(why, "cannot unpack `/archive`: cannot write entry `a`: Directory not empty (os error 39)");
+}
+
+#[test]
+fn devices_are_left_out() {
+    let mut archive = Raw::default().file("kept", "kept");
+    for (name, kind) in [("dev/sda", EntryType::Block), ("dev/mem", EntryType::Char)] {
+        archive = archive.add(kind, name, "", b"");
+    }
+    assert_eq!(accepted(&Room::new(), &archive.end()), ["kept: kept"]);
+}
+
+#[test]
+fn owners_that_no_container_has_are_refused() {
+    let archive = Raw::default().add_owned(EntryType::Regular, "etc/x", "", b"", 65_536).end();
+    assert_eq!(
+        refused(&Room::new(), &archive),
+        "cannot unpack `/archive`: cannot accept entry `etc/x`: its owner 65536 is above 65535, the last id of a \
+         container"
+    );
+    let pax = Raw::default().add(EntryType::XHeader, "x", "", b"18 gid=4294967296\n").file("y", "").end();
+    assert!(refused(&Room::new(), &pax).contains("its group 4294967296 is above"));
+}
+
+#[test]
+fn attributes_that_are_orders_to_the_host_are_dropped() {
+    let mut records = Vec::new();
+    for key in ["trusted.overlay.opaque", "user.overlay.opaque", "security.selinux", "user.kept"] {
+        let record = format!("SCHILY.xattr.{key}=y\n");
+        records.extend_from_slice(format!("{} {record}", record.len() + 3).as_bytes());
+    }
+    let room = Room::new();
+    let path = room.path("archive");
+    let archive = Raw::default().add(EntryType::XHeader, "x", "", &records).directory("d/").end();
+    fs::write(&path, archive).expect("a file");
+    let unpacked = room.fetch(&path).expect("it is accepted");
+    assert_eq!(xattrs(&unpacked.join("d")), [("user.kept".to_owned(), b"y".to_vec())]);
+}
+
+#[test]
+fn truncated_and_damaged_archives_leave_nothing() {
+    let room = Room::new();
+    fs::create_dir(room.path("source")).expect("a directory");
+    let noise: Vec<u8> = (0_u32..300_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(room.path("source/noise"), noise).expect("a file");
+    for name in ["a.tar", "a.tar.gz", "a.tar.xz", "a.tar.zst"] {
+        let path = room.path(name);
+        run("tar", &["-C", text(&room.path("source")), "-caf", text(&path), "."]);
+        let whole = fs::read(&path).expect("readable");
+        let middle = whole.len() / 2;
+        // Cut in a plain archive's last entry, which is behind the middle.
+        for cut in [middle, 1] {
+            let why = refused(&room, &whole[..whole.len() - if name == "a.tar" { cut.max(20_000) } else { cut }]);
+            assert!(
+                why.starts_with("cannot unpack `/archive`: cannot read the archive: it is damaged"),
+                "{name} {why}"
+            );
+        }
+        if name != "a.tar" {
+            let mut damaged = whole;
+            damaged[middle] ^= 0x55;
+            let why = refused(&room, &damaged);
+            assert!(
+                why.starts_with("cannot unpack `/archive`: cannot read the archive: it is damaged"),
+                "{name} {why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_archive_without_its_end_is_incomplete() {
+    let archive = Raw::default().file("a", "a").0;
+    assert_eq!(
+        refused(&Room::new(), &archive),
+        "cannot unpack `/archive`: cannot read the archive: it is damaged or incomplete: its end marker is missing"
+    );
+}
+
+#[test]
+fn more_than_the_limit_is_refused() {
+    let unpacked = |archive: Vec<u8>, bytes, entries| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let result = unpack(archive.as_slice(), dir.path(), Limits { bytes, entries });
+        result.map_err(|error: TreeError| chain(&error))
+    };
+    let three = || Raw::default().file("a", "12345").file("b", "12345").file("c", "12345").end();
+    assert_eq!(unpacked(three(), 100_000, 3), Ok(()));
+    assert_eq!(unpacked(three(), 100_000, 2), Err("cannot accept more than 2 entries in one image".to_owned()));
+    let mut bomb = Raw::default().file("a", "").end();
+    bomb.resize(10_000, 0);
+    let why = unpacked(bomb, 2_000, 3).expect_err("too much padding");
+    assert!(why.ends_with("cannot accept more than 2000 bytes in one image"), "{why}");
+    assert_eq!(unpacked(holes("0\n"), 9_999, 9), Err("cannot accept more than 9999 bytes in one image".to_owned()));
+}
+
+/// An archive with a file of 10000 bytes in GNU's sparse format 1.0, whose map is `map`.
+fn holes(map: &str) -> Vec<u8> {
+    let records = b"22 GNU.sparse.major=1\n29 GNU.sparse.realsize=10000\n";
+    let mut data = map.as_bytes().to_vec();
+    data.resize(512, 0);
+    Raw::default().add(EntryType::XHeader, "x", "", records).add(EntryType::Regular, "holes", "", &data).end()
+}
+
+#[test]
+fn maps_of_sparse_files_are_not_believed() {
+    let whole = accepted(&Room::new(), &holes("0\n"));
+    assert_eq!(whole, [format!("holes: {}", "\0".repeat(10_000))]);
+    for map in ["1\n0\n5\n", "1\n9999\n2\n", "1\n18446744073709551615\n1\n", "many\n", "99999999\n", "1\n"] {
+        let why = refused(&Room::new(), &holes(map));
+        assert!(why.starts_with("cannot unpack `/archive`: cannot read the archive: it is damaged"), "{map:?} {why}");
+    }
+}

@@ -1,0 +1,315 @@
+//! A new root file system, written entry by entry from a source that may be hostile.
+//!
+//! Start at [`Tree`]. Parents are resolved inside the tree as the guest would resolve them, because images with a
+//! merged `/usr` have entries below links such as `lib -> usr/lib`; the last component of a name is never followed.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+
+use super::error::TreeError;
+use super::xattrs::{self, Xattr};
+use crate::sys::{FileKind, RootDir};
+
+/// The last user or group id that a container has.
+pub(super) const LAST_ID: u64 = 65_535;
+
+/// Links that are followed to make a missing parent, as many as the kernel follows (`path_resolution(7)`).
+const MOST_LINKS: u32 = 40;
+
+/// How much one image may hold: far more than any real one, far less than a decompression bomb.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes in all files together.
+    pub(super) bytes: u64,
+    /// Files, directories and links.
+    pub(super) entries: u64,
+}
+
+impl Limits {
+    /// The limits of every image.
+    pub(super) const IMAGE: Limits = Limits { bytes: 64 << 30, entries: 4_000_000 };
+}
+
+/// What an entry is owned by and carries, whatever its kind.
+#[derive(Debug, Clone)]
+pub(super) struct Attributes {
+    /// Permission, set-id and sticky bits.
+    pub(super) mode: u32,
+    /// Owner.
+    pub(super) uid: u64,
+    /// Group.
+    pub(super) gid: u64,
+    /// Time of the last change of its content.
+    pub(super) mtime: Timespec,
+    /// Extended attributes; those that an image may not carry are left out when written.
+    pub(super) xattrs: Vec<Xattr>,
+}
+
+/// A root file system in the making.
+#[derive(Debug)]
+pub(super) struct Tree {
+    root: RootDir,
+    left: Limits,
+    limits: Limits,
+    /// The parent of the last entry: entries of one directory follow each other.
+    parent: Option<(PathBuf, Rc<OwnedFd>)>,
+    /// Directory times, set at the end because every new entry changes its directory's.
+    directories: Vec<(PathBuf, Timespec)>,
+}
+
+impl Tree {
+    /// Writes into the empty directory `top`, at most `limits`.
+    pub(super) fn new(top: &Path, limits: Limits) -> Result<Tree, TreeError> {
+        let root = RootDir::open(top).map_err(TreeError::write(top))?;
+        Ok(Tree { root, left: limits, limits, parent: None, directories: Vec::new() })
+    }
+
+    /// Makes the directory `path`, or gives the one that is there these attributes. A link to a directory stays.
+    pub(super) fn directory(&mut self, path: &Path, attributes: &Attributes) -> Result<(), TreeError> {
+        let owner = self.admit(path, 0, attributes)?;
+        self.make_directory(path, owner, attributes).map_err(TreeError::write(path))
+    }
+
+    /// Makes the regular file `path` of `size` bytes, which `data` writes. Whatever else had that name goes.
+    pub(super) fn file(
+        &mut self,
+        path: &Path,
+        size: u64,
+        attributes: &Attributes,
+        data: impl FnOnce(&mut File) -> Result<(), TreeError>,
+    ) -> Result<(), TreeError> {
+        let owner = self.admit(path, size, attributes)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = self.make(path, |parent, name| rfs::openat(parent, name, flags, Mode::from_raw_mode(0o600)));
+        let (_, fd) = made.map_err(TreeError::write(path))?;
+        let mut file = File::from(fd);
+        data(&mut file)?;
+        settle(&file, owner, attributes)
+            .and_then(|()| Ok(rfs::futimens(&file, &times(attributes.mtime))?))
+            .map_err(TreeError::write(path))
+    }
+
+    /// Makes the symbolic link `path` with the text `target`.
+    pub(super) fn symlink(&mut self, path: &Path, target: &OsStr, attributes: &Attributes) -> Result<(), TreeError> {
+        let owner = self.admit(path, 0, attributes)?;
+        self.make(path, |parent, name| rfs::symlinkat(target, parent, name))
+            .and_then(|(parent, ())| settle_unopened(&parent, path, owner, attributes.mtime))
+            .map_err(TreeError::write(path))
+    }
+
+    /// Makes the named pipe `path`.
+    pub(super) fn pipe(&mut self, path: &Path, attributes: &Attributes) -> Result<(), TreeError> {
+        let owner = self.admit(path, 0, attributes)?;
+        let mode = Mode::from_raw_mode(attributes.mode & 0o7777);
+        self.make(path, |parent, name| rfs::mknodat(parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0))
+            .and_then(|(parent, ())| {
+                settle_unopened(&parent, path, owner, attributes.mtime)?;
+                Ok(rfs::chmodat(&parent, last_of(path)?, mode, AtFlags::empty())?)
+            })
+            .map_err(TreeError::write(path))
+    }
+
+    /// Makes `path` another name of the file `target`, a name of this tree.
+    pub(super) fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), TreeError> {
+        self.charge(0)?;
+        self.link(path, target).map_err(TreeError::write(path))
+    }
+
+    /// Counts `bytes` that come with an entry against the limits, as if they were written.
+    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), TreeError> {
+        let too_many = || TreeError::TooLarge(format!("{} entries in one image", self.limits.entries));
+        let too_large = || TreeError::TooLarge(format!("{} bytes in one image", self.limits.bytes));
+        self.left.entries = self.left.entries.checked_sub(1).ok_or_else(too_many)?;
+        self.left.bytes = self.left.bytes.checked_sub(bytes).ok_or_else(too_large)?;
+        Ok(())
+    }
+
+    /// Sets the times of directories: the tree is as its source says.
+    pub(super) fn finish(self) -> Result<(), TreeError> {
+        for (path, mtime) in &self.directories {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            match self.root.open_at(path, flags) {
+                Ok(directory) => rfs::futimens(&directory, &times(*mtime))
+                    .map_err(io::Error::from)
+                    .map_err(TreeError::write(path))?,
+                // A later entry took its place.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(TreeError::write(path)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, path: &Path, bytes: u64, attributes: &Attributes) -> Result<(Uid, Gid), TreeError> {
+        self.charge(bytes)?;
+        Ok((Uid::from_raw(id(path, "owner", attributes.uid)?), Gid::from_raw(id(path, "group", attributes.gid)?)))
+    }
+
+    fn make_directory(&mut self, path: &Path, owner: (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if path.as_os_str().is_empty() {
+            settle(&self.root.open_at(path, flags)?, owner, attributes)?;
+        } else {
+            let (parent, name) = (self.parent_of(path)?, last_of(path)?);
+            let mkdir = || rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o700));
+            match mkdir() {
+                Err(Errno::EXIST) if self.leads_to_directory(path)? => {}
+                Err(Errno::EXIST) => {
+                    self.clear(&parent, name)?;
+                    mkdir()?;
+                }
+                made => made?,
+            }
+            match rfs::openat(&parent, name, flags, Mode::empty()) {
+                Ok(directory) => settle(&directory, owner, attributes)?,
+                // A link to a directory, as merged-/usr images have below an older layer's `lib/`: it stays.
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.directories.push((path.to_owned(), attributes.mtime));
+        Ok(())
+    }
+
+    fn leads_to_directory(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.root.metadata_followed(path)?.is_some_and(|found| found.kind == FileKind::Directory))
+    }
+
+    fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
+        let (from, old_name) = self.root.parent_of(target)?;
+        let wanted = rfs::statat(&from, &old_name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let parent = self.parent_of(path)?;
+        match rfs::statat(&parent, last_of(path)?, AtFlags::SYMLINK_NOFOLLOW) {
+            // Already one file: to clear the name would be to lose it.
+            Ok(found) if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino) => return Ok(()),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Without AT_SYMLINK_FOLLOW a link at the target's last component is itself what gets the second name.
+        self.make(path, |parent, name| rfs::linkat(&from, &old_name, parent, name, AtFlags::empty()))?;
+        Ok(())
+    }
+
+    /// Makes something at `path` by `attempt`, after clearing the name if it is taken.
+    fn make<T>(
+        &mut self,
+        path: &Path,
+        attempt: impl Fn(&OwnedFd, &OsStr) -> rustix::io::Result<T>,
+    ) -> io::Result<(Rc<OwnedFd>, T)> {
+        let (parent, name) = (self.parent_of(path)?, last_of(path)?);
+        match attempt(&parent, name) {
+            Err(Errno::EXIST) => {
+                self.clear(&parent, name)?;
+                let made = attempt(&parent, name)?;
+                Ok((parent, made))
+            }
+            made => Ok((parent, made?)),
+        }
+    }
+
+    /// Removes the file, link or empty directory `name`.
+    fn clear(&mut self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+        // The name may have been a part of the remembered parent's.
+        self.parent = None;
+        match rfs::unlinkat(parent, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => Ok(rfs::unlinkat(parent, name, AtFlags::REMOVEDIR)?),
+            other => Ok(other?),
+        }
+    }
+
+    fn parent_of(&mut self, path: &Path) -> io::Result<Rc<OwnedFd>> {
+        let wanted = path.parent().unwrap_or(Path::new(""));
+        if let Some((known, parent)) = &self.parent
+            && known == wanted
+        {
+            return Ok(Rc::clone(parent));
+        }
+        let parent = Rc::new(self.ensure_directory(wanted, MOST_LINKS)?);
+        self.parent = Some((wanted.to_owned(), Rc::clone(&parent)));
+        Ok(parent)
+    }
+
+    /// Opens the directory that `path` leads to, making what is missing, be it where a dangling link points.
+    fn ensure_directory(&self, path: &Path, links: u32) -> io::Result<OwnedFd> {
+        match self.root.open_at(path, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
+        let above = path.parent().unwrap_or(Path::new(""));
+        let parent = self.ensure_directory(above, links)?;
+        match rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let made = rfs::openat(&parent, name, flags, Mode::empty())?;
+                rfs::fchown(&made, Some(Uid::ROOT), Some(Gid::ROOT))?;
+                rfs::fchmod(&made, Mode::from_raw_mode(0o755))?;
+                Ok(made)
+            }
+            Err(Errno::EXIST) => {
+                let links = links.checked_sub(1).ok_or(Errno::LOOP)?;
+                let target = rfs::readlinkat(&parent, name, Vec::new())?;
+                self.ensure_directory(&above.join(OsStr::from_bytes(target.as_bytes())), links)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The place in a tree that the raw name of an entry means: relative and without `.`; empty is the tree's top.
+pub(super) fn inside(name: &[u8]) -> Result<PathBuf, TreeError> {
+    let refused = || TreeError::UnsafeName(name.escape_ascii().to_string());
+    if name.is_empty() || name.contains(&0) {
+        return Err(refused());
+    }
+    let mut path = PathBuf::new();
+    for component in Path::new(OsStr::from_bytes(name)).components() {
+        match component {
+            Component::Normal(name) => path.push(name),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(refused()),
+        }
+    }
+    Ok(path)
+}
+
+/// `id` as one that a container has.
+pub(super) fn id(path: &Path, what: &'static str, id: u64) -> Result<u32, TreeError> {
+    u32::try_from(id).ok().filter(|id| u64::from(*id) <= LAST_ID).ok_or_else(|| TreeError::OwnerOutOfRange {
+        entry: path.display().to_string(),
+        what,
+        id,
+    })
+}
+
+/// Gives an open file or directory its owner, mode and extended attributes, in this order: chown(2) clears set-id
+/// bits and capabilities.
+fn settle(fd: &impl AsFd, (uid, gid): (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
+    rfs::fchown(fd, Some(uid), Some(gid))?;
+    rfs::fchmod(fd, Mode::from_raw_mode(attributes.mode & 0o7777))?;
+    xattrs::write(fd, &attributes.xattrs)
+}
+
+/// Gives a link or pipe, which cannot or must not be opened, its owner and time.
+fn settle_unopened(parent: &OwnedFd, path: &Path, (uid, gid): (Uid, Gid), mtime: Timespec) -> io::Result<()> {
+    let name = last_of(path)?;
+    rfs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(rfs::utimensat(parent, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn last_of(path: &Path) -> io::Result<&OsStr> {
+    // Only the tree's top has none, and that can be nothing but a directory.
+    path.file_name().ok_or_else(|| io::ErrorKind::IsADirectory.into())
+}
+
+fn times(mtime: Timespec) -> Timestamps {
+    Timestamps { last_access: mtime, last_modification: mtime }
+}

@@ -1,0 +1,98 @@
+//! A tar archive becomes a root file system.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use super::entries::{Entries, Entry, EntryKind};
+use super::error::TreeError;
+use super::pax::damaged;
+use super::tree::{Limits, Tree, inside};
+
+/// Unpacks the tar archive that `reader` gives the bytes of into the empty directory `top`, and reads it to its end.
+///
+/// Devices are left out, for the engine makes a container's `/dev`. Names that begin with `.wh.` are ordinary: an
+/// image is one layer.
+pub(super) fn unpack(reader: impl BufRead, top: &Path, limits: Limits) -> Result<(), TreeError> {
+    // Devices, padding and headers are not counted below, but come out of the decoder all the same.
+    let mut reader = Bounded { reader, left: limits.bytes.saturating_mul(2), limit: limits.bytes };
+    let mut entries = Entries::new(&mut reader);
+    let mut tree = Tree::new(top, limits)?;
+    while let Some(entry) = entries.next()? {
+        add(&mut tree, &mut entries, &entry)?;
+    }
+    tree.finish()?;
+    // The rest is padding, but a decoder checks what it decoded only at its own end.
+    io::copy(&mut reader, &mut io::sink()).map_err(TreeError::damaged)?;
+    Ok(())
+}
+
+fn add<R: BufRead>(tree: &mut Tree, entries: &mut Entries<R>, entry: &Entry) -> Result<(), TreeError> {
+    let path = inside(&entry.name)?;
+    let unsupported = |what| TreeError::Unsupported { entry: path.display().to_string(), what };
+    match &entry.kind {
+        EntryKind::File { size, segments } => tree.file(&path, *size, &entry.attributes, |file| match segments {
+            None => entries.copy(*size, |piece| file.write_all(piece).map_err(TreeError::write(&path))),
+            Some(segments) => fill_sparse(file, &path, *size, segments, entries),
+        }),
+        EntryKind::HardLink(target) => {
+            // Some programs write it as the guest would: that is harmless, it is resolved inside the tree.
+            let target = target.strip_prefix(b"/").unwrap_or(target);
+            tree.hard_link(&path, &inside(target)?)
+        }
+        EntryKind::Symlink(target) => tree.symlink(&path, target, &entry.attributes),
+        EntryKind::Directory => tree.directory(&path, &entry.attributes),
+        EntryKind::Pipe => tree.pipe(&path, &entry.attributes),
+        EntryKind::Device => tree.charge(0),
+        EntryKind::Unknown => Err(unsupported("its kind is not known")),
+    }
+}
+
+fn fill_sparse<R: BufRead>(
+    file: &mut File,
+    path: &Path,
+    size: u64,
+    segments: &[(u64, u64)],
+    entries: &mut Entries<R>,
+) -> Result<(), TreeError> {
+    for (offset, length) in segments {
+        if offset.checked_add(*length).is_none_or(|end| end > size) {
+            return Err(TreeError::Damaged(damaged("a sparse file has data behind its end")));
+        }
+        file.seek(SeekFrom::Start(*offset)).map_err(TreeError::write(path))?;
+        entries.copy(*length, |piece| file.write_all(piece).map_err(TreeError::write(path)))?;
+    }
+    file.set_len(size).map_err(TreeError::write(path))
+}
+
+/// A reader that fails when more than a limit has come out of it.
+#[derive(Debug)]
+struct Bounded<R> {
+    reader: R,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: BufRead> BufRead for Bounded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let piece = self.reader.fill_buf()?;
+        if self.left == 0 && !piece.is_empty() {
+            return Err(io::Error::other(TreeError::TooLarge(format!("{} bytes in one image", self.limit))));
+        }
+        let shown = piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        Ok(&piece[..shown])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.left -= amount as u64;
+        self.reader.consume(amount);
+    }
+}
+
+impl<R: BufRead> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}

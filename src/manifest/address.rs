@@ -1,0 +1,165 @@
+//! Addresses: the given ones checked, the others derived from names.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use super::container::Group;
+use super::findings::Complaint;
+use super::network::gateway;
+use super::node::{Placed, Span};
+use super::reader::Reader;
+use crate::model::{ContainerName, FleetName, NetworkSpec, stable_hash};
+
+/// The addresses of containers by name.
+pub(super) type Addresses = HashMap<ContainerName, Ipv4Addr>;
+
+/// Gives each container of `groups` an address in `network`. `declared` is where the subnet is written. With
+/// findings, some containers are left out.
+pub(super) fn assign(
+    reader: &mut Reader,
+    fleet: &FleetName,
+    network: &NetworkSpec,
+    declared: Span,
+    groups: &[Group],
+) -> Addresses {
+    let mut addresses = Addresses::new();
+    let mut taken: HashMap<Ipv4Addr, (&ContainerName, Span)> = HashMap::new();
+    for group in groups {
+        let Some(first) = group.keys.ip.given() else { continue };
+        let run = run(network, first, group.names.len());
+        let Some(run) = reader.accept(first.span, run) else { continue };
+        take(reader, group, first.span, &run, &mut taken);
+        addresses.extend(group.names.iter().cloned().zip(run));
+    }
+    let free = Free::new(network, taken.keys().copied());
+    derive(reader, fleet, network, declared, groups, free, &mut addresses);
+    addresses
+}
+
+/// The `length` addresses from `first` on.
+fn run(network: &NetworkSpec, first: &Placed<Ipv4Addr>, length: usize) -> Result<Vec<Ipv4Addr>, Complaint> {
+    let (subnet, address) = (network.subnet, first.value);
+    let hosts = hosts(network);
+    let range = format!("containers can have {} to {}", Ipv4Addr::from(hosts.0), Ipv4Addr::from(hosts.1));
+    if !subnet.contains(&address) {
+        return Err(Complaint::new(format!("{address} is outside the fleet's subnet {subnet}")).hint(range));
+    }
+    let number = u32::from(address);
+    if address == gateway(subnet) {
+        return Err(Complaint::new(format!("{address} is the host's own address")).hint(range));
+    }
+    if number < hosts.0 || number > hosts.1 {
+        let what = if address == subnet.network() { "network" } else { "broadcast" };
+        return Err(Complaint::new(format!("{address} is the {what} address of {subnet}")).hint(range));
+    }
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    if length > hosts.1 - number + 1 {
+        let complaint =
+            Complaint::new(format!("a run of {length} addresses from {address} does not fit into {subnet}"));
+        return Err(complaint.hint(range));
+    }
+    Ok((number..number + length).map(Ipv4Addr::from).collect())
+}
+
+/// Enters the addresses of a group; the first that somebody has already becomes a finding.
+fn take<'g>(
+    reader: &mut Reader,
+    group: &'g Group,
+    span: Span,
+    run: &[Ipv4Addr],
+    taken: &mut HashMap<Ipv4Addr, (&'g ContainerName, Span)>,
+) {
+    let mut clash = None;
+    for (name, address) in group.names.iter().zip(run) {
+        match taken.get(address) {
+            Some((other, place)) if clash.is_none() => clash = Some((name, address, *other, *place)),
+            Some(_) => {}
+            None => {
+                taken.insert(*address, (name, span));
+            }
+        }
+    }
+    if let Some((name, address, other, place)) = clash {
+        let line = reader.line(place);
+        reader.complain(span, format!("the address {address} of `{name}` is that of `{other}` in line {line}"));
+    }
+}
+
+/// The first and the last address that a container can have, the host's own being before the first.
+fn hosts(network: &NetworkSpec) -> (u32, u32) {
+    (u32::from(network.gateway) + 1, u32::from(network.subnet.broadcast()) - 1)
+}
+
+/// Derives the addresses that are not given: each container has its own place by its name, and takes the next that
+/// is free. They are served in the order of their names, so that their order in the file changes nothing.
+fn derive(
+    reader: &mut Reader,
+    fleet: &FleetName,
+    network: &NetworkSpec,
+    declared: Span,
+    groups: &[Group],
+    mut free: Free,
+    addresses: &mut Addresses,
+) {
+    let mut names: Vec<&ContainerName> =
+        groups.iter().filter(|group| group.keys.ip.is_absent()).flat_map(|group| &group.names).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > free.count {
+        let message = format!(
+            "the subnet {} has {} addresses left for {} containers without `ip`",
+            network.subnet,
+            free.count,
+            names.len()
+        );
+        reader.complain(declared, Complaint::new(message).hint("give `network.subnet` a shorter prefix"));
+        return;
+    }
+    for name in names {
+        let hash = stable_hash(&["address", fleet.as_str(), name.as_str()]);
+        let wish = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        addresses.insert(name.clone(), free.take(wish));
+    }
+}
+
+/// The addresses that are still free. `next` leads from a taken address to one behind it that may be free; paths are
+/// shortened as they are walked, so that a crowded subnet costs no more than an empty one.
+struct Free {
+    first: u32,
+    last: u32,
+    next: HashMap<u32, u32>,
+    count: usize,
+}
+
+impl Free {
+    fn new(network: &NetworkSpec, taken: impl Iterator<Item = Ipv4Addr>) -> Free {
+        let (first, last) = hosts(network);
+        let next: HashMap<u32, u32> = taken.map(u32::from).map(|address| (address, address + 1)).collect();
+        let count = (last - first + 1) as usize - next.len();
+        Free { first, last, next, count }
+    }
+
+    /// Takes the free address nearest behind the one that `wish` leads to. There must be one.
+    fn take(&mut self, wish: u32) -> Ipv4Addr {
+        let wished = self.first + wish % (self.last - self.first + 1);
+        let mut address = self.find(wished);
+        if address > self.last {
+            address = self.find(self.first);
+        }
+        self.next.insert(address, address + 1);
+        self.count -= 1;
+        Ipv4Addr::from(address)
+    }
+
+    fn find(&mut self, start: u32) -> u32 {
+        let mut end = start;
+        while let Some(next) = self.next.get(&end) {
+            end = *next;
+        }
+        let mut step = start;
+        while let Some(next) = self.next.get_mut(&step) {
+            step = std::mem::replace(next, end);
+        }
+        end
+    }
+}

@@ -1,0 +1,60 @@
+//! What fleets that are applied together have in common and must not.
+
+use std::collections::HashMap;
+
+use super::Finding;
+use crate::model::{ContainerName, Fleet};
+
+/// One finding for each clash, in the later file.
+pub(super) fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut owners: HashMap<&ContainerName, &Fleet> = HashMap::new();
+    for (position, later) in fleets.iter().enumerate() {
+        let earlier = &fleets[..position];
+        findings.extend(earlier.iter().filter_map(|earlier| clash(earlier, later)).map(|clash| clash.finding(later)));
+        for container in &later.containers {
+            match owners.get(&container.name) {
+                // Fleets of one name are one finding already; their containers add nothing to it.
+                Some(owner) if owner.name == later.name => {}
+                Some(owner) => {
+                    let what = format!("the container `{}`", container.name);
+                    let hint = Some("rename one, or give one of the fleets a `prefix`".to_owned());
+                    findings.push(Clash { what, owner, hint }.finding(later));
+                }
+                None => {
+                    owners.insert(&container.name, later);
+                }
+            }
+        }
+    }
+    findings
+}
+
+struct Clash<'f> {
+    what: String,
+    owner: &'f Fleet,
+    hint: Option<String>,
+}
+
+impl Clash<'_> {
+    fn finding(self, later: &Fleet) -> Finding {
+        let message = format!("{} is in `{}` already", self.what, self.owner.file.display());
+        Finding { file: later.file.clone(), line: 1, column: 1, span: (0, 0), message, hint: self.hint }
+    }
+}
+
+/// The first that the two fleets themselves share: their names' clash brings the others with it.
+fn clash<'f>(earlier: &'f Fleet, later: &Fleet) -> Option<Clash<'f>> {
+    let (ours, theirs) = (&later.network, &earlier.network);
+    let (what, hint) = if earlier.name == later.name {
+        (format!("the fleet `{}`", later.name), None)
+    } else if ours.bridge == theirs.bridge {
+        (format!("the bridge `{}`", ours.bridge), Some("each fleet has a bridge of its own".to_owned()))
+    } else if ours.subnet.contains(&theirs.subnet) || theirs.subnet.contains(&ours.subnet) {
+        let what = format!("a part of the subnet {}", ours.subnet);
+        (what, Some("give one of them another `network.subnet`".to_owned()))
+    } else {
+        return None;
+    };
+    Some(Clash { what, owner: earlier, hint })
+}

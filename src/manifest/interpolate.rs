@@ -1,0 +1,102 @@
+//! `${VAR}` and `${VAR:-default}` in the values of a fleet file, from the environment.
+
+use super::findings::{Complaint, Findings};
+use super::node::{Node, Value};
+
+/// The environment's variables by name.
+pub(super) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Fills in the variables of every value below `node`; keys are left alone. A value that cannot be filled in becomes
+/// [`Value::Broken`].
+pub(super) fn fill_in(node: &mut Node, environment: &Environment<'_>, findings: &mut Findings) {
+    match &mut node.value {
+        Value::Scalar(text) if text.contains('$') => match expand(text, environment) {
+            Ok(expanded) => *text = expanded,
+            Err(complaint) => {
+                findings.add(node.span, complaint);
+                node.value = Value::Broken;
+            }
+        },
+        Value::List(items) => items.iter_mut().for_each(|item| fill_in(item, environment, findings)),
+        Value::Mapping(entries) => entries.iter_mut().for_each(|entry| fill_in(&mut entry.node, environment, findings)),
+        Value::Scalar(_) | Value::Empty | Value::Broken => {}
+    }
+}
+
+/// `text` with its variables filled in. `$$` is a dollar; so is a `$` before anything but `{`.
+fn expand(text: &str, environment: &Environment<'_>) -> Result<String, Complaint> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        if let Some(inner) = after.strip_prefix('{') {
+            let (reference, after) = inner.split_once('}').ok_or_else(|| {
+                Complaint::new(format!("`${{{inner}` has no `}}`")).hint("write `$$` for a dollar sign")
+            })?;
+            expanded.push_str(&value_of(reference, environment)?);
+            rest = after;
+        } else {
+            expanded.push('$');
+            rest = after.strip_prefix('$').unwrap_or(after);
+        }
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// The value of what stands between the braces. As in a shell, the default serves for an empty variable too.
+fn value_of(reference: &str, environment: &Environment<'_>) -> Result<String, Complaint> {
+    let (name, default) = match reference.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (reference, None),
+    };
+    if !is_variable_name(name) {
+        let hint = "write `${VAR}` or `${VAR:-default}`, and `$$` for a dollar sign";
+        return Err(Complaint::new(format!("`{name}` is not the name of a variable")).hint(hint));
+    }
+    match (environment(name), default) {
+        (Some(value), None) => Ok(value),
+        (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+        (_, Some(default)) => Ok(default.to_owned()),
+        (None, None) => Err(Complaint::new(format!("the environment has no variable `{name}`"))
+            .hint(format!("set it, or write `${{{name}:-default}}`"))),
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str) -> Result<String, String> {
+        let environment = |name: &str| match name {
+            "SIZE" => Some("1GiB".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        expand(text, &environment).map_err(|complaint| complaint.message)
+    }
+
+    #[test]
+    fn variables_and_their_defaults_are_filled_in() {
+        assert_eq!(expanded("a ${SIZE} b ${SIZE:-x} ${NONE:-2G}${NONE:-}"), Ok("a 1GiB b 1GiB 2G".to_owned()));
+        assert_eq!(expanded("[${EMPTY}] [${EMPTY:-x}]"), Ok("[] [x]".to_owned()));
+    }
+
+    #[test]
+    fn a_dollar_that_begins_no_variable_is_a_dollar() {
+        assert_eq!(expanded("$$ $${SIZE} a$b 5$"), Ok("$ ${SIZE} a$b 5$".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_filled_in_is_said() {
+        assert_eq!(expanded("${NONE}"), Err("the environment has no variable `NONE`".to_owned()));
+        assert_eq!(expanded("x ${SIZE"), Err("`${SIZE` has no `}`".to_owned()));
+        assert_eq!(expanded("${}"), Err("`` is not the name of a variable".to_owned()));
+        assert_eq!(expanded("${SIZE-x}"), Err("`SIZE-x` is not the name of a variable".to_owned()));
+    }
+}

@@ -1,0 +1,110 @@
+//! The fleet file: YAML to [`Fleet`], or every finding with its place.
+//!
+//! Start at [`load`]. This room never looks at the host's containers and never stops at the first finding.
+
+mod address;
+mod check;
+mod container;
+mod devices;
+mod files;
+mod findings;
+mod image;
+mod interpolate;
+mod keys;
+mod layer;
+mod limits;
+mod mounts;
+mod network;
+mod node;
+mod reader;
+mod resolve;
+mod scalar;
+mod security;
+mod ssh_keys;
+#[cfg(test)]
+mod tests;
+mod users;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use files::{Files, reason};
+use findings::{Complaint, Findings, Lines};
+use interpolate::fill_in;
+use node::Span;
+use reader::Reader;
+
+use crate::model::Fleet;
+
+/// Something wrong in a fleet file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The fleet file, as the user named it.
+    pub file: PathBuf,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Byte offset in the file's text, and length in bytes, of what is wrong.
+    pub span: (usize, usize),
+    /// What is wrong: one sentence without a full stop.
+    pub message: String,
+    /// The likely fix, such as ``did you mean `memory`?``.
+    pub hint: Option<String>,
+}
+
+/// A fleet file that has findings, with its text so that lines can be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The fleet file, as the user named it.
+    pub file: PathBuf,
+    /// Its text; empty if it could not be read.
+    pub text: String,
+    /// At least one, in the order of the file.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads the fleet file at `path`. `scope` is [`crate::store::Layout::scope`]: names derived for links go by it.
+pub fn load(path: &Path, scope: &str) -> Result<Fleet, Rejected> {
+    let rejected = |text: &str, span: Span, message: String| {
+        let mut findings = Findings::default();
+        findings.add(span, Complaint::new(message));
+        findings.into_rejected(path, text, &Lines::of(text))
+    };
+    let bytes = fs::read(path)
+        .map_err(|error| rejected("", Span::default(), format!("cannot read the fleet file: {}", reason(&error))))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let start = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        rejected(&text, Span { start, length: 0 }, "the fleet file is not UTF-8 text".to_owned())
+    })?;
+    parse(path, &text, scope, &|name| env::var(name).ok())
+}
+
+/// Parses `text`, the content of the fleet file `file`; other files that it names are looked up beside that.
+/// `env` gives the environment's variables.
+pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Fleet, Rejected> {
+    let mut reader = Reader { findings: Findings::default(), lines: Lines::of(text), files: Files::beside(file, env) };
+    let fleet = match yaml::parse(text) {
+        Ok(mut root) => {
+            fill_in(&mut root, env, &mut reader.findings);
+            resolve::fleet(&mut reader, &root, file, scope)
+        }
+        Err(complaint) => {
+            reader.complain(complaint.span, complaint.value);
+            None
+        }
+    };
+    match fleet {
+        Some(fleet) if reader.findings.is_empty() => Ok(fleet),
+        _ => Err(reader.findings.into_rejected(file, text, &reader.lines)),
+    }
+}
+
+/// What several fleets that are applied together have in common and must not: names, subnets, bridges, container
+/// names. One finding for each clash, in the later file.
+#[must_use]
+pub fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
+    check::check_together(fleets)
+}

@@ -1,0 +1,115 @@
+//! `network`: the fleet's subnet, bridge and name servers.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
+
+use super::findings::Complaint;
+use super::keys;
+use super::node::{Entry, Span};
+use super::reader::{Reader, Section, Setting, item_place};
+use super::scalar;
+use crate::model::{FleetName, MacAddress, NetworkSpec, stable_hash};
+
+/// The shortest and the longest prefix of a subnet: `/8` is the largest private one, `/29` leaves five containers.
+const PREFIXES: std::ops::RangeInclusive<u8> = 8..=29;
+
+/// What no link of a host can have (RFC 6890): this network, loopback, link-local, multicast and reserved.
+const UNUSABLE: [(Ipv4Addr, u8); 4] = [
+    (Ipv4Addr::UNSPECIFIED, 8),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+];
+
+/// The keys of `network`.
+#[derive(Debug, Default)]
+pub(super) struct NetworkKeys {
+    pub(super) subnet: Setting<Ipv4Net>,
+    bridge: Setting<String>,
+    dns: Setting<Vec<IpAddr>>,
+}
+
+impl NetworkKeys {
+    /// Reads them from the fleet file's own `section`.
+    pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> NetworkKeys {
+        let Some(entry) = section.entry("network") else { return NetworkKeys::default() };
+        let Some(network) = reader.section("`network`", entry.key.span, &entry.node, &keys::NETWORK) else {
+            return NetworkKeys { subnet: Setting::Wrong, ..NetworkKeys::default() };
+        };
+        NetworkKeys {
+            subnet: network.scalar(reader, "subnet", subnet),
+            bridge: network.scalar(reader, "bridge", scalar::bridge),
+            dns: network.setting(reader, "dns", name_servers),
+        }
+    }
+
+    /// The network of the fleet `name`, all that is not given being derived. `None` if there is a finding about the
+    /// subnet.
+    pub(super) fn resolve(self, name: &FleetName, scope: &str) -> Option<NetworkSpec> {
+        let name = name.as_str();
+        let subnet = match self.subnet {
+            Setting::Given(subnet) => subnet.value,
+            Setting::Absent => derived_subnet(name),
+            Setting::Wrong => return None,
+        };
+        let bridge = self.bridge.value().cloned();
+        Some(NetworkSpec {
+            bridge: bridge.unwrap_or_else(|| format!("fb{}", hex(&["bridge", scope, name], 5))),
+            mac: MacAddress::derive(&["bridge", scope, name]),
+            subnet,
+            gateway: gateway(subnet),
+            dns: self.dns.value().cloned().unwrap_or_default(),
+        })
+    }
+}
+
+/// The first host address of `subnet`: the host's own.
+pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()) + 1)
+}
+
+/// The first `bytes` bytes of the hash of `parts` in hexadecimal.
+pub(super) fn hex(parts: &[&str], bytes: usize) -> String {
+    use std::fmt::Write;
+    stable_hash(parts).iter().take(bytes).fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+/// One of 16384 subnets in the upper half of 10.0.0.0/8's first quarter, far from the low numbers that people choose.
+fn derived_subnet(fleet: &str) -> Ipv4Net {
+    let hash = stable_hash(&["subnet", fleet]);
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 128 + hash[0] % 64, hash[1], 0), 24)
+}
+
+fn subnet(text: &str) -> Result<Ipv4Net, Complaint> {
+    let subnet: Ipv4Net = text
+        .parse()
+        .map_err(|_| Complaint::new(format!("`{text}` is not an IPv4 subnet")).hint("write it as `10.42.0.0/24`"))?;
+    if !PREFIXES.contains(&subnet.prefix_len()) {
+        let range = format!("from /{} to /{}", PREFIXES.start(), PREFIXES.end());
+        return Err(Complaint::new(format!("a fleet's subnet has a prefix {range}, not /{}", subnet.prefix_len())));
+    }
+    if subnet.trunc() != subnet {
+        let complaint = Complaint::new(format!("`{text}` is an address inside a subnet"));
+        return Err(complaint.hint(format!("did you mean `{}`?", subnet.trunc())));
+    }
+    let unusable = UNUSABLE.map(|(address, prefix)| Ipv4Net::new_assert(address, prefix));
+    if let Some(taken) = unusable.iter().find(|taken| taken.contains(&subnet) || subnet.contains(*taken)) {
+        let complaint = Complaint::new(format!("`{text}` cannot be a fleet's subnet: {taken} is set aside (RFC 6890)"));
+        return Err(complaint.hint("choose one inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"));
+    }
+    Ok(subnet)
+}
+
+fn name_servers(reader: &mut Reader, entry: &Entry) -> Option<Vec<IpAddr>> {
+    let mut servers = Vec::new();
+    for node in reader.list(entry)? {
+        let place: Span = item_place(entry.key.span, node);
+        let text = reader.item("a name server", entry.key.span, node);
+        servers.extend(text.and_then(|text| reader.accept(place, scalar::name_server(text))));
+    }
+    Some(servers)
+}

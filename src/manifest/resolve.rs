@@ -1,0 +1,213 @@
+//! The tree of a fleet file to the fleet that it asks for, all that can be derived filled in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use ipnet::Ipv4Net;
+
+use super::address::{self, Addresses};
+use super::container::{self, Group};
+use super::findings::Complaint;
+use super::keys;
+use super::network::{NetworkKeys, hex};
+use super::node::{Node, Span, Value};
+use super::reader::{Reader, Section, Setting};
+use super::scalar;
+use crate::model::{
+    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, HostEntry, ImageSource, LinkSpec, MacAddress, MachineId,
+    NetworkSpec,
+};
+
+/// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
+/// three times Docker's.
+const STOP_TIMEOUT_S: u32 = 30;
+
+/// The fleet that `root` asks for, or nothing if it cannot be made out; then there are findings.
+pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) -> Option<Fleet> {
+    if matches!(root.value, Value::Empty) {
+        let complaint = Complaint::new("the fleet file is empty");
+        reader.complain(Span::default(), complaint.hint("it needs `fleet: NAME` and `containers:`"));
+        return None;
+    }
+    let section = reader.section("the fleet file", Span::default(), root, &keys::FLEET)?;
+    let name = fleet_name(reader, &section);
+    let engine = section.scalar(reader, "engine", scalar::engine);
+    let prefix = section.scalar(reader, "prefix", prefix);
+    let network = NetworkKeys::read(reader, &section);
+    let templates = templates(reader, &section);
+    let groups = container::groups(reader, &section, prefix.value().map_or("", String::as_str));
+    check_groups(reader, &groups);
+
+    let declared = network.subnet.given().map(|subnet| subnet.span);
+    let declared = declared.or_else(|| section.entry("containers").map(|entry| entry.key.span)).unwrap_or_default();
+    if name.is_none() && network.subnet.is_absent() {
+        return None;
+    }
+    // Without a name the rest is still checked, as if there were one.
+    let name = name.unwrap_or_else(|| "unnamed".parse().expect("the word is a name"));
+    check_macs(reader, &name, &groups);
+    let network = network.resolve(&name, scope)?;
+    let addresses = address::assign(reader, &name, &network, declared, &groups);
+    if !reader.findings.is_empty() {
+        return None;
+    }
+    let site = Site { fleet: &name, network: &network, scope, addresses: &addresses, templates: &templates };
+    let containers: Vec<ContainerSpec> = groups
+        .iter()
+        .flat_map(|group| group.names.iter().map(|name| site.container(group, name)))
+        .collect::<Option<_>>()?;
+    let hosts = containers.iter().map(|container| host_entry(&name, container)).collect();
+    let engine = engine.value().copied().unwrap_or_default();
+    Some(Fleet { name, file: file.to_owned(), engine, network, containers, keeps_volumes: true, hosts })
+}
+
+fn fleet_name(reader: &mut Reader, section: &Section<'_>) -> Option<FleetName> {
+    let name = section.scalar(reader, "fleet", |text| {
+        text.parse().map_err(|error| {
+            let complaint = Complaint::new(format!("`{text}` cannot be the name of a fleet: {error}"));
+            Complaint { hint: scalar::nearest_name(text), ..complaint }
+        })
+    });
+    match name {
+        Setting::Given(name) => Some(name.value),
+        Setting::Wrong => None,
+        Setting::Absent => {
+            let complaint = Complaint::new("the fleet file has no `fleet`").hint("begin it with `fleet: NAME`");
+            reader.complain(Span::default(), complaint);
+            None
+        }
+    }
+}
+
+/// What a container name may begin with.
+fn prefix(text: &str) -> Result<String, Complaint> {
+    match format!("{text}x").parse::<ContainerName>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Complaint::new(format!("`{text}` cannot begin the name of a container: {error}"))),
+    }
+}
+
+/// Reads the files that `templates` names.
+fn templates(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<String, String> {
+    let Some(entry) = section.entry("templates") else { return BTreeMap::new() };
+    let section = reader.section("`templates`", entry.key.span, &entry.node, &keys::TEMPLATES);
+    let section = section.unwrap_or_default();
+    let mut templates = BTreeMap::new();
+    for name in keys::TEMPLATES.known() {
+        let text = section.setting(reader, name, |reader, entry| {
+            let path = reader.text(entry)?;
+            let text = reader.files.read(path);
+            reader.accept(entry.place(), text)
+        });
+        templates.extend(text.value().map(|text| ((*name).to_owned(), text.clone())));
+    }
+    templates
+}
+
+/// Finds what only shows when all layers of a container lie on each other.
+fn check_groups(reader: &mut Reader, groups: &[Group]) {
+    for group in groups {
+        let (key, keys) = (&group.key, &group.keys);
+        keys.security.check(reader);
+        if keys.image.is_absent() {
+            let complaint = Complaint::new(format!("the container `{}` has neither `distro` nor `image`", key.value));
+            reader.complain(key.span, complaint.hint("write `distro: busybox` or `image: file:PATH`"));
+        }
+        if group.names.len() > 1 {
+            let alone = [
+                ("mac", keys.mac.given().map(|mac| mac.span)),
+                ("hostname", keys.hostname.given().map(|name| name.span)),
+            ];
+            for (name, span) in alone {
+                if let Some(span) = span {
+                    let complaint =
+                        Complaint::new(format!("`{}` has replicas, which cannot share one `{name}`", key.value));
+                    reader.complain(span, complaint.hint(format!("leave `{name}` out: each replica gets its own")));
+                }
+            }
+        }
+    }
+}
+
+/// Finds link-layer addresses that two containers have: a bridge tells its ports apart by nothing else. Replicas with
+/// a given one are a finding already.
+fn check_macs(reader: &mut Reader, fleet: &FleetName, groups: &[Group]) {
+    let mut seen: HashMap<MacAddress, (&ContainerName, Option<Span>)> = HashMap::new();
+    for group in groups {
+        let given = group.keys.mac.given().map(|mac| mac.span);
+        let names = if given.is_some() { group.names.get(..1).unwrap_or_default() } else { &group.names };
+        for name in names {
+            let mac = mac(fleet, group, name);
+            let Some((other, other_given)) = seen.insert(mac, (name, given)) else { continue };
+            // A clash of two derived ones is a name that is there twice, and a finding already.
+            if let Some(place) = given.or(other_given) {
+                reader.complain(place, format!("`{other}` and `{name}` have the same MAC address {mac}"));
+            }
+        }
+    }
+}
+
+fn mac(fleet: &FleetName, group: &Group, name: &ContainerName) -> MacAddress {
+    let derived = || MacAddress::derive(&["mac", fleet.as_str(), name.as_str()]);
+    group.keys.mac.value().copied().unwrap_or_else(derived)
+}
+
+/// What all containers of a fleet have in common.
+struct Site<'a> {
+    fleet: &'a FleetName,
+    network: &'a NetworkSpec,
+    scope: &'a str,
+    addresses: &'a Addresses,
+    templates: &'a BTreeMap<String, String>,
+}
+
+impl Site<'_> {
+    /// One container of `group`; nothing if there is a finding about its image or its address.
+    fn container(&self, group: &Group, name: &ContainerName) -> Option<ContainerSpec> {
+        let keys = &group.keys;
+        Some(ContainerSpec {
+            name: name.clone(),
+            image: ImageSource::clone(keys.image.value()?),
+            init: keys.init.value().cloned().unwrap_or_default(),
+            limits: keys.limits.limits(),
+            link: self.link(group, name)?,
+            guest: GuestSpec {
+                hostname: keys.hostname.value().cloned().unwrap_or_else(|| name.to_string()),
+                machine_id: MachineId::derive(self.fleet.as_str(), name.as_str()),
+                users: keys.users.value().cloned().unwrap_or_default(),
+                ssh_keys: keys.ssh_keys.value().cloned().unwrap_or_default(),
+                dns: self.network.dns.clone(),
+                templates: self.templates.clone(),
+            },
+            stop_timeout_s: keys.stop_timeout.value().copied().unwrap_or(STOP_TIMEOUT_S),
+            restart: keys.restart.value().copied().unwrap_or_default(),
+            security: keys.security.security(),
+            mounts: keys.mounts.value().cloned().unwrap_or_default(),
+            devices: keys.devices.value().cloned().unwrap_or_default(),
+        })
+    }
+
+    fn link(&self, group: &Group, name: &ContainerName) -> Option<LinkSpec> {
+        let address = *self.addresses.get(name)?;
+        Some(LinkSpec {
+            bridge: self.network.bridge.clone(),
+            host_name: format!("fv{}", hex(&["link", self.scope, name.as_str()], 6)),
+            address: Ipv4Net::new(address, self.network.subnet.prefix_len()).ok()?,
+            gateway: self.network.gateway,
+            mac: mac(self.fleet, group, name),
+        })
+    }
+}
+
+/// The line of the host table for `container`.
+fn host_entry(fleet: &FleetName, container: &ContainerSpec) -> HostEntry {
+    let name = container.name.as_str();
+    let hostname = container.guest.hostname.as_str();
+    let label = hostname.split_once('.').map_or(hostname, |(label, _)| label);
+    let mut names = vec![label.to_owned()];
+    if name != label {
+        names.push(name.to_owned());
+    }
+    names.push(format!("{name}.{fleet}"));
+    HostEntry { address: container.link.address.addr(), names }
+}

@@ -1,0 +1,224 @@
+//! A container: as asked for, as recorded, as found.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, LastExit,
+    Limits, LinkSpec, MountSpec, Seccomp, SecuritySpec,
+};
+
+/// The program that runs as PID 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Whatever `/sbin/init` of the image is.
+    #[default]
+    Auto,
+    /// One that must be the image's `/sbin/init`.
+    Kind(InitKind),
+    /// Any program of the image, by absolute path.
+    Path(PathBuf),
+}
+
+/// The inits whose signals and habits are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InitKind {
+    /// systemd(1).
+    Systemd,
+    /// openrc-init(8).
+    Openrc,
+    /// init(8) of sysvinit.
+    Sysvinit,
+    /// runit(8).
+    Runit,
+    /// init of busybox, Alpine's too.
+    Busybox,
+}
+
+impl InitKind {
+    /// All of them, with the word that names each in a fleet file.
+    pub const ALL: [(&'static str, InitKind); 5] = [
+        ("systemd", InitKind::Systemd),
+        ("openrc", InitKind::Openrc),
+        ("sysvinit", InitKind::Sysvinit),
+        ("runit", InitKind::Runit),
+        ("busybox", InitKind::Busybox),
+    ];
+}
+
+/// What happens when a container's init has ended without anybody having stopped the container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Nothing.
+    #[default]
+    No,
+    /// It is started again if the init was killed or exited with a status other than 0, after a pause that grows.
+    OnFailure,
+    /// It is started again, after a pause that grows. Also when the guest powered itself off.
+    Always,
+}
+
+impl Restart {
+    /// All of them, with the word that names each in a fleet file.
+    pub const ALL: [(&'static str, Restart); 3] =
+        [("no", Restart::No), ("on-failure", Restart::OnFailure), ("always", Restart::Always)];
+}
+
+/// One container, as the fleet file asks for it, with all that is derived filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Unique on the host.
+    pub name: ContainerName,
+    /// Where its root file system comes from.
+    pub image: ImageSource,
+    /// Its PID 1.
+    #[serde(default)]
+    pub init: Init,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Its network link.
+    pub link: LinkSpec,
+    /// What is written into it.
+    pub guest: GuestSpec,
+    /// Seconds that its init gets to shut down before it is killed.
+    pub stop_timeout_s: u32,
+    /// What happens when its init ends by itself.
+    #[serde(default)]
+    pub restart: Restart,
+    /// What it may do.
+    #[serde(default)]
+    pub security: SecuritySpec,
+    /// What is mounted in it, in this order.
+    #[serde(default)]
+    pub mounts: Vec<MountSpec>,
+    /// The host's devices that it may use.
+    #[serde(default)]
+    pub devices: Vec<DeviceSpec>,
+}
+
+impl ContainerSpec {
+    /// In what ways it is less isolated than an ordinary container, in words.
+    #[must_use]
+    pub fn opt_ins(&self) -> Vec<String> {
+        let SecuritySpec { privileged, nesting, capabilities, seccomp, sysctls: _, rlimits: _ } = &self.security;
+        let mut words = Vec::new();
+        if *privileged {
+            words.push("privileged: its root is the host's".to_owned());
+        }
+        if *nesting {
+            words.push("nesting: more of the kernel is within its reach".to_owned());
+        }
+        words.extend(capabilities.add.iter().map(|capability| format!("capability {capability}")));
+        match seccomp {
+            Seccomp::Default => {}
+            Seccomp::Unconfined => words.push("seccomp: no system call is refused".to_owned()),
+        }
+        words.extend(self.devices.iter().map(|device| format!("device {device}")));
+        words
+    }
+}
+
+/// What is kept beside a container: what was asked for when it was made or last changed. Its presence is fleet's
+/// mark of ownership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// The fleet that the container belongs to.
+    pub fleet: FleetName,
+    /// The engine that runs it.
+    pub engine: EngineKind,
+    /// What was asked for.
+    pub spec: ContainerSpec,
+    /// The image that the root file system stands on.
+    pub image: ImageDigest,
+    /// The host ids of its own ids.
+    pub ids: IdRange,
+    /// [`super::hosts_digest`] of the host table in the guest.
+    pub hosts: String,
+}
+
+impl ContainerRecord {
+    /// The host's id of the guest's root.
+    #[must_use]
+    pub fn root_id(&self) -> u32 {
+        if self.spec.security.privileged { 0 } else { self.ids.base }
+    }
+}
+
+/// A container, as found on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerState {
+    /// The name of its directory.
+    pub name: ContainerName,
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// What it does.
+    pub run: RunState,
+    /// How its last run ended, if one has.
+    pub last_exit: Option<LastExit>,
+}
+
+/// Whose a container is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// It carries fleet's mark.
+    Ours(Box<ContainerRecord>),
+    /// It does not: never changed, never deleted.
+    Foreign,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunState {
+    /// Whole, and not running.
+    Stopped,
+    /// Its init runs.
+    Running(Running),
+    /// Its init has ended by itself, and its monitor is about to start it again.
+    Restarting(Restarting),
+    /// Half made, half deleted, or left behind by a kill: what is wrong. Stopping and deleting it works.
+    Incomplete(String),
+}
+
+/// A running container, read back from the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The init's pid on the host.
+    pub pid: u32,
+    /// What the init is, if it is one of those that are known.
+    pub init: Option<InitKind>,
+    /// The process that looks after it.
+    pub monitor: MonitorState,
+    /// Whether its processes stand still until they are thawed.
+    pub frozen: bool,
+    /// The limits in force.
+    pub limits: Limits,
+    /// Memory in use.
+    pub memory_used: Option<Bytes>,
+    /// Whether the host end of its link is there, up, and a port of its bridge.
+    pub link_up: bool,
+    /// When it started, in seconds since 1970.
+    pub started_at_s: u64,
+}
+
+/// A container between two runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restarting {
+    /// The pid of the process that looks after it.
+    pub monitor: u32,
+    /// When it is started, in seconds since 1970.
+    pub next_start_s: u64,
+}
+
+/// The process that looks after a running container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MonitorState {
+    /// It runs, with this pid.
+    Alive(u32),
+    /// It was killed: console, reboot and clean-up are lost until the container gets another.
+    Dead,
+}

@@ -1,0 +1,69 @@
+//! A host, as observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::ops::Range;
+
+use ipnet::Ipv4Net;
+
+use super::{ContainerName, ContainerState, ImageSource, ImageState, MacAddress};
+
+/// What a host has: everything that planning needs to know of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// All containers of the host that share fleet's directory, foreign ones too.
+    pub containers: BTreeMap<ContainerName, ContainerState>,
+    /// All network links of the host by name.
+    pub links: BTreeMap<String, LinkState>,
+    /// The sources that the fleet names.
+    pub images: BTreeMap<ImageSource, ImageState>,
+    /// The volumes of the fleet, by name.
+    pub volumes: BTreeSet<String>,
+    /// Host ids that belong to somebody else (subuid(5), subgid(5)).
+    pub foreign_ids: Vec<Range<u32>>,
+    /// What this host cannot do that the fleet needs, each with its fix; empty on a capable host.
+    pub lacks: Vec<(String, String)>,
+}
+
+/// A network link of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkState {
+    /// What it is.
+    pub kind: LinkKind,
+    /// Its link-layer address.
+    pub mac: Option<MacAddress>,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// Its IPv4 addresses with their prefix lengths.
+    pub addresses: Vec<Ipv4Net>,
+    /// Name of the bridge that it is a port of.
+    pub controller: Option<String>,
+}
+
+/// The kinds of links that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A bridge.
+    Bridge,
+    /// One end of a veth pair.
+    Veth,
+    /// Anything else.
+    Other,
+}
+
+impl Host {
+    /// The link that has an address whose subnet shares addresses with `subnet`, other than the link `except`.
+    #[must_use]
+    pub fn link_overlapping(&self, subnet: Ipv4Net, except: &str) -> Option<(&str, Ipv4Net)> {
+        self.links.iter().filter(|(name, _)| *name != except).find_map(|(name, link)| {
+            let taken = link.addresses.iter().find(|taken| taken.contains(&subnet) || subnet.contains(*taken))?;
+            Some((name.as_str(), *taken))
+        })
+    }
+
+    /// Whether the link `name` has the address `address`.
+    #[must_use]
+    pub fn link_has(&self, name: &str, address: Ipv4Addr) -> bool {
+        self.links.get(name).is_some_and(|link| link.addresses.iter().any(|taken| taken.addr() == address))
+    }
+}

@@ -1,0 +1,111 @@
+//! Where a root file system comes from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A source of a root file system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageSource {
+    /// The built-in one, assembled from the host's static busybox.
+    Busybox,
+    /// A tar archive or a directory on the host.
+    File {
+        /// Absolute path.
+        path: PathBuf,
+        /// SHA-256 that the archive must have, in lower-case hexadecimal. Never set for a directory.
+        sha256: Option<String>,
+    },
+}
+
+/// Why a text is not an image source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseImageError {
+    /// No scheme that fleet knows.
+    #[error("`{0}` is not an image source: write `busybox`, `file:PATH` or `file:PATH@sha256:HEX`")]
+    UnknownScheme(String),
+    /// A checksum that is not one.
+    #[error("`{0}` is not a SHA-256: it has 64 hexadecimal digits")]
+    BadSha256(String),
+    /// No path after `file:`.
+    #[error("`file:` needs a path")]
+    NoPath,
+}
+
+impl FromStr for ImageSource {
+    type Err = ParseImageError;
+
+    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`. The path is left as written; whoever knows what it is
+    /// relative to makes it absolute.
+    fn from_str(text: &str) -> Result<Self, ParseImageError> {
+        if text == "busybox" {
+            return Ok(ImageSource::Busybox);
+        }
+        let rest = text.strip_prefix("file:").ok_or_else(|| ParseImageError::UnknownScheme(text.to_owned()))?;
+        let (path, sha256) = match rest.rsplit_once("@sha256:") {
+            Some((path, sha256)) => (path, Some(ImageDigest::parse_hex(sha256)?)),
+            None => (rest, None),
+        };
+        if path.is_empty() {
+            return Err(ParseImageError::NoPath);
+        }
+        Ok(ImageSource::File { path: PathBuf::from(path), sha256 })
+    }
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImageSource::Busybox => f.pad("busybox"),
+            ImageSource::File { path, .. } => f.pad(&format!("file:{}", path.display())),
+        }
+    }
+}
+
+/// What identifies an image in the store: 64 lower-case hexadecimal digits, the SHA-256 of the archive, or of what
+/// stands in its place (see the image room).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageDigest(pub String);
+
+impl ImageDigest {
+    /// Checks the form of a SHA-256 and returns it in lower case.
+    pub fn parse_hex(text: &str) -> Result<String, ParseImageError> {
+        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(text.to_ascii_lowercase())
+        } else {
+            Err(ParseImageError::BadSha256(text.to_owned()))
+        }
+    }
+
+    /// The first twelve digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An image source, as found on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageState {
+    /// Its content is known by `digest`, and the store has it unpacked.
+    Stored(ImageDigest),
+    /// Its content is known by `digest`; the store does not have it.
+    Available(ImageDigest),
+    /// It cannot be had: why, and what would help.
+    Unavailable {
+        /// What is wrong, as a sentence without a full stop.
+        why: String,
+        /// The likely fix.
+        hint: Option<String>,
+    },
+}

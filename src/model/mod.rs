@@ -1,0 +1,43 @@
+//! The nouns: what a fleet file asks for, what a host has, and the plan between them.
+//!
+//! Start at [`Fleet`] (desired), [`Host`] (observed) and [`Plan`] (the difference). This room does no IO and
+//! knows neither YAML nor an engine nor the kernel.
+
+mod command;
+mod container;
+mod ending;
+mod fleet;
+mod guest;
+mod host;
+mod identity;
+mod ids;
+mod image;
+mod limits;
+mod mount;
+mod name;
+mod network;
+mod outcome;
+mod plan;
+mod security;
+mod size;
+
+pub use command::{GuestCommand, IdOrName, Program, TerminalUse, UserChoice, UserChoiceError};
+pub use container::{
+    ContainerRecord, ContainerSpec, ContainerState, Init, InitKind, MonitorState, Ownership, Restart, Restarting,
+    RunState, Running,
+};
+pub use ending::{Ending, LastExit};
+pub use fleet::{EngineKind, Fleet};
+pub use guest::{GuestSpec, HostEntry, UserSpec, hosts_digest};
+pub use host::{Host, LinkKind, LinkState};
+pub use identity::{MachineId, hex, stable_hash};
+pub use ids::{ID_POOL, ID_RANGE_LENGTH, IdRange};
+pub use image::{ImageDigest, ImageSource, ImageState, ParseImageError};
+pub use limits::{CpuSet, IoLimits, Limits, Weight};
+pub use mount::{DeviceSpec, MountIds, MountSource, MountSpec};
+pub use name::{ContainerName, FleetName, NameError};
+pub use network::{LinkSpec, MacAddress, NetworkSpec, NetworkState};
+pub use outcome::{Event, Outcome, StepFailure, StepResult};
+pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
+pub use security::{Capability, CapabilityChanges, Resource, ResourceLimit, Seccomp, SecuritySpec, UnknownWord};
+pub use size::{Bytes, Cpus, SizeError};

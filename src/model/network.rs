@@ -1,0 +1,99 @@
+//! The fleet's network and a container's place in it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::stable_hash;
+
+/// A link-layer address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// A locally administered unicast address (IEEE 802, bits 1 and 0 of the first byte) derived from `parts`.
+    #[must_use]
+    pub fn derive(parts: &[&str]) -> MacAddress {
+        let hash = stable_hash(parts);
+        MacAddress([(hash[0] & 0xfc) | 0x02, hash[1], hash[2], hash[3], hash[4], hash[5]])
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs: Vec<String> = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        f.write_str(&pairs.join(":"))
+    }
+}
+
+impl FromStr for MacAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a MAC address like 02:00:5e:10:00:01");
+        let bytes: Vec<u8> =
+            text.split(':').map(|pair| u8::from_str_radix(pair, 16)).collect::<Result<_, _>>().map_err(|_| bad())?;
+        Ok(MacAddress(bytes.try_into().map_err(|_| bad())?))
+    }
+}
+
+impl TryFrom<String> for MacAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<MacAddress> for String {
+    fn from(mac: MacAddress) -> String {
+        mac.to_string()
+    }
+}
+
+/// The network of a fleet, as asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Name of the bridge on the host, at most 15 bytes (`IFNAMSIZ` less its end).
+    pub bridge: String,
+    /// The bridge's own address, which marks it as this fleet's: nothing else has it by chance.
+    pub mac: MacAddress,
+    /// The subnet, with its network address.
+    pub subnet: Ipv4Net,
+    /// The host's address on the bridge, the containers' gateway: the subnet's first.
+    pub gateway: Ipv4Addr,
+    /// Name servers for the guests; empty means those of the host.
+    pub dns: Vec<IpAddr>,
+}
+
+/// The fleet's bridge, as found on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkState {
+    /// No link of that name.
+    Absent,
+    /// Ours, up, with its address.
+    Ready,
+    /// Ours, but down or without its address.
+    Broken,
+    /// Somebody else's link.
+    Foreign,
+}
+
+/// The link of one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSpec {
+    /// The bridge that the host end is a port of.
+    pub bridge: String,
+    /// Name of the host end, at most 15 bytes, derived so that no two containers of a host share it.
+    pub host_name: String,
+    /// The guest's address on `eth0`, with the subnet's prefix length.
+    pub address: Ipv4Net,
+    /// The guest's default route.
+    pub gateway: Ipv4Addr,
+    /// The address of the guest's `eth0`.
+    pub mac: MacAddress,
+}

@@ -1,0 +1,168 @@
+//! The difference between a fleet and a host, as steps.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkSpec};
+
+/// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The fleet it is for.
+    pub fleet: FleetName,
+    /// The steps, in an order in which each stands behind those it waits for.
+    pub steps: Vec<Step>,
+    /// The host table that `Create` and `Configure` steps write.
+    pub hosts: Vec<HostEntry>,
+    /// What stands in the way. A plan with conflicts is shown, never run.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Names a step within its plan: `start:agent-1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct StepId(pub String);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One thing to do. It is so specific that doing it makes no choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Unique in the plan.
+    pub id: StepId,
+    /// What to do.
+    pub action: Action,
+    /// Why: a difference in words, such as `memory 256MiB → 512MiB`.
+    pub reason: String,
+    /// What it means for whoever uses the container.
+    pub consequence: Consequence,
+    /// Steps that must have succeeded before this one starts.
+    pub after: Vec<StepId>,
+}
+
+/// The closed set of things a plan can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Make the bridge, or mend it when it is ours and broken.
+    EnsureNetwork(NetworkSpec),
+    /// Remove the bridge.
+    DeleteNetwork(NetworkSpec),
+    /// Bring an image into the store and unpack it.
+    FetchImage {
+        /// From where.
+        source: ImageSource,
+        /// What it must turn out to be.
+        digest: ImageDigest,
+    },
+    /// Make the container's directory and root file system, and write the guest's files.
+    Create(Box<ContainerRecord>),
+    /// Write the guest's files anew, in a running container too, and record it.
+    Configure(Box<ContainerRecord>),
+    /// Set the limits of a container, in the kernel if it runs, and record it.
+    SetLimits(Box<ContainerRecord>),
+    /// Start it; done when its init runs.
+    Start(ContainerName),
+    /// Give a running container whose monitor was killed another one.
+    Adopt(ContainerName),
+    /// Stop it: its init's own signal, and the kill when `timeout_s` seconds are over.
+    Stop {
+        /// Which.
+        name: ContainerName,
+        /// Seconds until the kill; 0 kills at once.
+        timeout_s: u32,
+    },
+    /// Remove a stopped or incomplete container with all its data.
+    Delete(ContainerName),
+    /// Remove a volume of the fleet with all its data.
+    DeleteVolume(String),
+}
+
+impl Action {
+    /// The word for it: in step ids, in JSON, in progress lines.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Action::EnsureNetwork(_) => "network",
+            Action::DeleteNetwork(_) => "delete-network",
+            Action::FetchImage { .. } => "image",
+            Action::Create(_) => "create",
+            Action::Configure(_) => "configure",
+            Action::SetLimits(_) => "limits",
+            Action::Start(_) => "start",
+            Action::Adopt(_) => "adopt",
+            Action::Stop { .. } => "stop",
+            Action::Delete(_) => "delete",
+            Action::DeleteVolume(_) => "delete-volume",
+        }
+    }
+
+    /// The thing it is done to: a container's, bridge's, image's or volume's name.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match self {
+            Action::EnsureNetwork(network) | Action::DeleteNetwork(network) => network.bridge.clone(),
+            Action::FetchImage { source, .. } => source.to_string(),
+            Action::Create(record) | Action::Configure(record) | Action::SetLimits(record) => {
+                record.spec.name.to_string()
+            }
+            Action::Start(name) | Action::Adopt(name) | Action::Stop { name, .. } | Action::Delete(name) => {
+                name.to_string()
+            }
+            Action::DeleteVolume(name) => name.clone(),
+        }
+    }
+}
+
+/// What a step means for whoever uses the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Consequence {
+    /// Nothing that runs or is stored is touched.
+    None,
+    /// A running container changes without a stop.
+    Live,
+    /// The container is down meanwhile.
+    Restart,
+    /// The root file system is replaced; what it held is lost, identity is kept.
+    Rebuild,
+    /// The container or volume goes for good with all its data.
+    Destroy,
+}
+
+impl Consequence {
+    /// Whether data is lost: such a step needs the user's yes.
+    #[must_use]
+    pub fn loses_data(&self) -> bool {
+        match self {
+            Consequence::None | Consequence::Live | Consequence::Restart => false,
+            Consequence::Rebuild | Consequence::Destroy => true,
+        }
+    }
+}
+
+impl fmt::Display for Consequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Consequence::None => "",
+            Consequence::Live => "live",
+            Consequence::Restart => "restart: down meanwhile",
+            Consequence::Rebuild => "rebuild: root filesystem replaced, identity kept",
+            Consequence::Destroy => "destroy: all its data is lost",
+        })
+    }
+}
+
+/// Something on the host that the plan must not touch and cannot go round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The container, bridge or image it is about.
+    pub target: String,
+    /// What is in the way.
+    pub message: String,
+    /// What the user can do.
+    pub hint: String,
+}

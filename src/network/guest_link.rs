@@ -1,0 +1,81 @@
+//! The link of one container: a veth(4) pair whose one end is born inside the container.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::RouteProtocol;
+use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+use super::socket::RouteSocket;
+use crate::model::LinkSpec;
+
+/// The name of the link inside the container.
+const INSIDE: &str = "eth0";
+
+/// Makes the container's link, in one request: the host end, a port of the bridge and up, and the other end, named
+/// `eth0`, in the network namespace of process `pid`. A left-over of the same name is replaced.
+///
+/// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
+pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
+    let bridge = if_nametoindex(link.bridge.as_str())?;
+    let mut inside = LinkMessage::default();
+    inside.attributes = vec![
+        LinkAttribute::IfName(INSIDE.to_owned()),
+        LinkAttribute::Address(link.mac.0.to_vec()),
+        LinkAttribute::NetNsPid(pid),
+    ];
+    let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(&link.host_name)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)))
+        .controller(bridge)
+        .up()
+        .build();
+    let mut socket = RouteSocket::open()?;
+    let made = socket.request(RouteNetlinkMessage::NewLink(pair.clone()), NLM_F_CREATE | NLM_F_EXCL);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove_link(&link.host_name)?;
+            socket.request(RouteNetlinkMessage::NewLink(pair), NLM_F_CREATE | NLM_F_EXCL)
+        }
+        other => other,
+    }
+}
+
+/// Removes the host end `host_name`, and with it the whole pair. One that is absent is removed already.
+pub fn remove_link(host_name: &str) -> io::Result<()> {
+    let Ok(index) = if_nametoindex(host_name) else { return Ok(()) };
+    let message = LinkMessageBuilder::<LinkUnspec>::default().index(index).build();
+    match RouteSocket::open()?.request(RouteNetlinkMessage::DelLink(message), 0) {
+        // The namespace of its other end went at the same time and took the pair with it.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        other => other,
+    }
+}
+
+/// Sets up the network of the calling process's namespace: `lo` and `eth0` up, the address, the default route.
+///
+/// The route is a static one to the kernel (`RTPROT_STATIC`), so that a guest whose own tools set the same one finds
+/// it there instead of adding a second (ip-route(8)).
+pub fn configure_inside(link: &LinkSpec) -> io::Result<()> {
+    let mut socket = RouteSocket::open()?;
+    let inside = if_nametoindex(INSIDE)?;
+    for index in [1, inside] {
+        let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().build();
+        socket.request(RouteNetlinkMessage::SetLink(up), 0)?;
+    }
+    let address = AddressMessageBuilder::<Ipv4Addr>::new()
+        .index(inside)
+        .address(link.address.addr(), link.address.prefix_len())
+        .build();
+    socket.request(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)?;
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .output_interface(inside)
+        .protocol(RouteProtocol::Static)
+        .gateway(link.gateway)
+        .build();
+    socket.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)
+}

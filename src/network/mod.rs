@@ -1,0 +1,42 @@
+//! Links, addresses and routes of the host and of guests, over rtnetlink(7).
+//!
+//! Start at [`observe`] and [`ensure`] for the host's side, which is asynchronous, and at [`connect_guest`] for a
+//! container's link, which its single-threaded monitor makes. This room knows no engines.
+
+mod bridge;
+mod guest_link;
+mod socket;
+
+pub use bridge::{delete, ensure, observe};
+pub use guest_link::{configure_inside, connect_guest, remove_link};
+
+/// A network operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The kernel refused a request; its words are the source.
+    #[error("{operation}")]
+    Request {
+        /// The operation and its object.
+        operation: String,
+        /// The kernel's answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A link of that name is not the fleet's.
+    #[error("the link `{0}` belongs to something else")]
+    Foreign(String),
+}
+
+impl NetworkError {
+    fn request(operation: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> NetworkError {
+        let operation = operation.into();
+        move |source| NetworkError::Request { operation, source: kernel_words(source) }
+    }
+}
+
+/// The kernel's own words where an error is its answer; rtnetlink would show the whole message.
+fn kernel_words(error: rtnetlink::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        rtnetlink::Error::NetlinkError(answer) => Box::new(answer.to_io()),
+        other => Box::new(other),
+    }
+}

@@ -1,0 +1,69 @@
+//! Engines, network and store, read into one [`Host`]. Changes nothing.
+//!
+//! Start at [`observe`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::Range;
+
+use crate::engine::{Engine, EngineError};
+use crate::image::Images;
+use crate::model::{ContainerState, Fleet, Host, ImageSource, ImageState};
+use crate::network;
+use crate::store::Volumes;
+
+/// Reads the host, as far as `fleet` is concerned, `volumes` being its.
+pub async fn observe(
+    fleet: &Fleet,
+    engine: &dyn Engine,
+    images: &Images,
+    volumes: &Volumes,
+) -> Result<Host, EngineError> {
+    let links =
+        network::observe().await.map_err(|error| EngineError::because("cannot read the host's network", error))?;
+    let containers = engine.inspect()?;
+    let volumes = volumes.names().map_err(|error| {
+        EngineError::because(format!("cannot list the volumes in `{}`", volumes.dir().display()), error)
+    })?;
+    Ok(Host {
+        containers: containers.into_iter().map(|state: ContainerState| (state.name.clone(), state)).collect(),
+        links,
+        images: observe_images(fleet, images),
+        volumes,
+        foreign_ids: subordinate_ids(),
+        lacks: engine.lacks(&fleet.containers),
+    })
+}
+
+fn observe_images(fleet: &Fleet, images: &Images) -> BTreeMap<ImageSource, ImageState> {
+    let sources: BTreeSet<&ImageSource> = fleet.containers.iter().map(|spec| &spec.image).collect();
+    sources.into_iter().map(|source| (source.clone(), images.observe(source))).collect()
+}
+
+/// The ids that users of the host may map (subuid(5), subgid(5)).
+fn subordinate_ids() -> Vec<Range<u32>> {
+    ["/etc/subuid", "/etc/subgid"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .flat_map(|text| text.lines().filter_map(parse_subordinate).collect::<Vec<_>>())
+        .collect()
+}
+
+/// One line: `name:first:count`.
+fn parse_subordinate(line: &str) -> Option<Range<u32>> {
+    let mut fields = line.trim().split(':').skip(1);
+    let first: u32 = fields.next()?.parse().ok()?;
+    let count: u32 = fields.next()?.parse().ok()?;
+    Some(first..first.saturating_add(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_subuid_is_a_range() {
+        assert_eq!(parse_subordinate("root:1000000:65536"), Some(1_000_000..1_065_536));
+        assert_eq!(parse_subordinate("# none"), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! Compares a container with what is asked for, field by field, in words.
+
+use std::fmt::Display;
+
+use super::container::Activity;
+use super::{Scene, compare_access, compare_guest, compare_limits, image};
+use crate::model::{ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, Restart};
+
+/// One thing in which a container is not as asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Such as `memory 256MiB → 512MiB`.
+    pub(super) words: String,
+    pub(super) remedy: Remedy,
+}
+
+/// What mends a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// A new root file system.
+    Rebuild,
+    /// New files in the guest that are obeyed when it starts.
+    ConfigureAndRestart,
+    /// New files in the guest, or a new record; nothing has to stop.
+    Configure,
+    /// New values in the kernel.
+    SetLimits,
+    /// A stop and a start.
+    Restart,
+    /// A start.
+    Start,
+    /// A monitor for the running init.
+    Adopt,
+}
+
+/// Everything in which the container with `record`, which does `activity`, is not what `spec` asks for.
+pub(super) fn differences(
+    scene: &Scene,
+    spec: &ContainerSpec,
+    record: &ContainerRecord,
+    activity: Activity<'_>,
+) -> Vec<Difference> {
+    // Taken apart by name, so that a field that is added cannot be forgotten here.
+    let ContainerSpec { name: _, image, init, limits, link, guest, stop_timeout_s, restart, security, mounts, devices } =
+        spec;
+    let old = &record.spec;
+    let mut found = Differences::default();
+    compare_image(&mut found, scene, record, image);
+    compare_limits::compare(&mut found, &old.limits, limits, activity.limits());
+    found.compare(Remedy::ConfigureAndRestart, "init", &init_word(&old.init), &init_word(init));
+    compare_link(&mut found, &old.link, link);
+    compare_access::security(&mut found, &old.security, security);
+    compare_access::mounts(&mut found, &old.mounts, mounts);
+    compare_access::devices(&mut found, &old.devices, devices);
+    compare_guest::compare(&mut found, &old.guest, guest);
+    if record.hosts != scene.hosts {
+        found.note(Remedy::Configure, "hosts: members changed");
+    }
+    let seconds = |timeout: u32| format!("{timeout}s");
+    found.compare(Remedy::Configure, "stop_timeout", &seconds(old.stop_timeout_s), &seconds(*stop_timeout_s));
+    // The monitor looks it up when the init has ended.
+    found.compare(Remedy::Configure, "restart", &restart_word(old.restart), &restart_word(*restart));
+    compare_run(&mut found, activity);
+    found.0
+}
+
+/// Differences, in the order they were found.
+#[derive(Default)]
+pub(super) struct Differences(Vec<Difference>);
+
+impl Differences {
+    pub(super) fn note(&mut self, remedy: Remedy, words: impl Into<String>) {
+        self.0.push(Difference { words: words.into(), remedy });
+    }
+
+    /// Notes `FIELD OLD → NEW` if they are not equal.
+    pub(super) fn compare<T: PartialEq + Display>(&mut self, remedy: Remedy, field: &str, old: &T, new: &T) {
+        if old != new {
+            self.note(remedy, format!("{field} {old} → {new}"));
+        }
+    }
+
+    /// Notes `FIELD +NEW -OLD ~CHANGED` if the lists of named things are not equal.
+    pub(super) fn compare_named<T: PartialEq>(
+        &mut self,
+        remedy: Remedy,
+        field: &str,
+        old: &[(String, T)],
+        new: &[(String, T)],
+    ) {
+        if old == new {
+            return;
+        }
+        let has = |list: &[(String, T)], name: &str| list.iter().any(|(other, _)| *other == name);
+        let mut words = vec![field.to_owned()];
+        words.extend(new.iter().filter(|(name, _)| !has(old, name)).map(|(name, _)| format!("+{name}")));
+        words.extend(old.iter().filter(|(name, _)| !has(new, name)).map(|(name, _)| format!("-{name}")));
+        let kept = new.iter().filter(|(name, _)| has(old, name));
+        words.extend(kept.filter(|named| !old.contains(named)).map(|(name, _)| format!("~{name}")));
+        if words.len() == 1 {
+            // The order matters where ids are given out in turn, or one mount lies in another.
+            words.push("in another order".to_owned());
+        }
+        self.note(remedy, words.join(" "));
+    }
+}
+
+/// Content decides: the same content from another place is no reason to lose what the guest has written, and an image
+/// that cannot be had now is no reason to touch a container that has it.
+fn compare_image(found: &mut Differences, scene: &Scene, record: &ContainerRecord, new: &ImageSource) {
+    let old = &record.spec.image;
+    let same_name = old.to_string() == new.to_string();
+    match image::digest_of(scene.host, new) {
+        Some(digest) if *digest == record.image => {
+            if !same_name {
+                found.note(Remedy::Configure, format!("image {old} → {new} (same content)"));
+            } else if old != new {
+                found.note(Remedy::Configure, format!("image {new}: checksum changed"));
+            }
+        }
+        Some(digest) if same_name => {
+            found.note(Remedy::Rebuild, format!("image content {} → {}", record.image.short(), digest.short()));
+        }
+        None if same_name && old != new => found.note(Remedy::Rebuild, format!("image {new}: checksum changed")),
+        Some(_) | None => found.compare(Remedy::Rebuild, "image", &old.to_string(), &new.to_string()),
+    }
+}
+
+fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
+    let LinkSpec { bridge, host_name, address, gateway, mac } = new;
+    let remedy = Remedy::ConfigureAndRestart;
+    if old.address.addr() == address.addr() {
+        found.compare(remedy, "ip", &old.address, address);
+    } else {
+        found.compare(remedy, "ip", &old.address.addr(), &address.addr());
+    }
+    found.compare(remedy, "gateway", &old.gateway, gateway);
+    found.compare(remedy, "mac", &old.mac, mac);
+    found.compare(remedy, "bridge", &old.bridge, bridge);
+    found.compare(remedy, "link", &old.host_name, host_name);
+}
+
+fn compare_run(found: &mut Differences, activity: Activity<'_>) {
+    match activity {
+        Activity::Stopped => found.note(Remedy::Start, "it is stopped"),
+        // Its monitor is at it, with pauses that keep a container which ends at once from wearing out the host.
+        Activity::Restarting => {}
+        Activity::Running(running) => {
+            match running.monitor {
+                MonitorState::Alive(_) => {}
+                MonitorState::Dead => found.note(Remedy::Adopt, "its monitor was killed"),
+            }
+            if !running.link_up {
+                found.note(Remedy::Restart, "its network link is missing");
+            }
+        }
+    }
+}
+
+/// The word for it in a fleet file.
+fn init_word(init: &Init) -> String {
+    match init {
+        Init::Auto => "auto".to_owned(),
+        Init::Kind(kind) => {
+            let word = InitKind::ALL.iter().find(|(_, other)| other == kind).map(|(word, _)| *word);
+            word.expect("ALL has all of them").to_owned()
+        }
+        Init::Path(path) => path.display().to_string(),
+    }
+}
+
+/// The word for it in a fleet file.
+fn restart_word(restart: Restart) -> &'static str {
+    let word = Restart::ALL.iter().find(|(_, other)| *other == restart).map(|(word, _)| *word);
+    word.expect("ALL has all of them")
+}

@@ -1,0 +1,92 @@
+//! Judges one container: what is there under its name, and what is wrong with it.
+
+use super::compare::{self, Difference, Remedy};
+use super::{Scene, conflict};
+use crate::model::{Conflict, ContainerName, ContainerRecord, ContainerSpec, Limits, Ownership, RunState, Running};
+
+/// What is on the host under the name of a container of the fleet.
+pub(super) enum Found<'a> {
+    Nothing,
+    Ours(&'a ContainerRecord, &'a RunState),
+    /// Somebody else's; never touched.
+    Refused(Conflict),
+}
+
+/// What is to be made of a container of the fleet.
+pub(super) enum Verdict<'a> {
+    /// It is not there.
+    Absent,
+    /// It was never finished, or is half deleted. What a guest wrote into it is not there yet or no more.
+    Incomplete { record: &'a ContainerRecord, why: &'a str },
+    /// It is whole; as it should be if nothing differs.
+    Whole { record: &'a ContainerRecord, activity: Activity<'a>, differences: Vec<Difference> },
+    /// Its name belongs to somebody else.
+    Refused(Conflict),
+}
+
+/// What a whole container does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Activity<'a> {
+    /// It is stopped, and stays so.
+    Stopped,
+    /// It runs.
+    Running(&'a Running),
+    /// Its monitor may start it at any moment, as it is recorded by then.
+    Restarting,
+}
+
+impl Activity<'_> {
+    /// Whether it must be stopped before it can be changed at leisure.
+    pub(super) fn must_be_stopped(self) -> bool {
+        match self {
+            Activity::Stopped => false,
+            Activity::Running(_) | Activity::Restarting => true,
+        }
+    }
+
+    /// The limits in force, if there are any.
+    pub(super) fn limits(&self) -> Option<&Limits> {
+        match self {
+            Activity::Running(running) => Some(&running.limits),
+            Activity::Stopped | Activity::Restarting => None,
+        }
+    }
+}
+
+impl Verdict<'_> {
+    /// Whether its root file system is to be made.
+    pub(super) fn needs_image(&self) -> bool {
+        match self {
+            Verdict::Absent | Verdict::Incomplete { .. } => true,
+            Verdict::Whole { differences, .. } => {
+                differences.iter().any(|difference| difference.remedy == Remedy::Rebuild)
+            }
+            Verdict::Refused(_) => false,
+        }
+    }
+}
+
+/// Looks up `name` on the host.
+pub(super) fn find<'a>(scene: &Scene<'a>, name: &ContainerName) -> Found<'a> {
+    let Some(container) = scene.host.containers.get(name) else { return Found::Nothing };
+    match &container.ownership {
+        Ownership::Foreign => Found::Refused(conflict::foreign_container(name)),
+        Ownership::Ours(record) if record.fleet != scene.fleet.name => {
+            Found::Refused(conflict::container_of_other_fleet(name, &record.fleet))
+        }
+        Ownership::Ours(record) => Found::Ours(record, &container.run),
+    }
+}
+
+/// Judges the container that `spec` asks for.
+pub(super) fn judge<'a>(scene: &Scene<'a>, spec: &ContainerSpec) -> Verdict<'a> {
+    let (record, activity) = match find(scene, &spec.name) {
+        Found::Nothing => return Verdict::Absent,
+        Found::Refused(conflict) => return Verdict::Refused(conflict),
+        Found::Ours(record, RunState::Incomplete(why)) => return Verdict::Incomplete { record, why },
+        Found::Ours(record, RunState::Stopped) => (record, Activity::Stopped),
+        Found::Ours(record, RunState::Running(running)) => (record, Activity::Running(running)),
+        Found::Ours(record, RunState::Restarting(_)) => (record, Activity::Restarting),
+    };
+    Verdict::Whole { record, activity, differences: compare::differences(scene, spec, record, activity) }
+}

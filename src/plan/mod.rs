@@ -1,0 +1,62 @@
+//! What it takes to make a host equal a fleet. Pure: no file, net, clock or chance, and it never fails.
+//!
+//! Start at [`plan`]: `container` judges each container of the fleet, `compare` finds the words for what differs,
+//! `change` turns a judgement into steps, and `steps` puts them in order. What must not be touched becomes a conflict,
+//! never a step.
+
+mod change;
+mod compare;
+mod compare_access;
+mod compare_guest;
+mod compare_limits;
+mod conflict;
+mod container;
+mod drift;
+mod handover;
+mod ids;
+mod image;
+mod network;
+mod power;
+mod steps;
+mod surplus;
+
+pub use drift::drift;
+pub use power::{Power, power};
+
+use crate::model::{Fleet, Host, Plan, hosts_digest};
+
+/// The plan that makes `host` equal `fleet`; empty when it does already. Same input, same plan.
+///
+/// A plan with conflicts is there to be shown: its steps leave out whatever the conflicts concern.
+#[must_use]
+pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
+    let scene = Scene::new(fleet, host);
+    let mut draft = steps::Draft::default();
+    let judged: Vec<_> = fleet.containers.iter().map(|spec| (spec, container::judge(&scene, spec))).collect();
+    let bridge = if fleet.containers.is_empty() { None } else { network::ensure(&scene, &mut draft) };
+    let needed = judged.iter().filter(|(_, verdict)| verdict.needs_image()).map(|(spec, _)| &spec.image);
+    let fetches = image::fetch(host, needed, &mut draft);
+    let mut changes = change::Changes::new(&scene, draft, bridge, fetches);
+    for (spec, verdict) in judged {
+        changes.make(spec, verdict);
+    }
+    let mut draft = changes.finish();
+    surplus::delete_volumes(&scene, &mut draft);
+    network::delete(&scene, bridge, &mut draft);
+    conflict::refuse_what_host_lacks(host, &mut draft);
+    draft.finish(fleet)
+}
+
+/// What a plan is made from.
+struct Scene<'a> {
+    fleet: &'a Fleet,
+    host: &'a Host,
+    /// The digest of the fleet's host table.
+    hosts: String,
+}
+
+impl<'a> Scene<'a> {
+    fn new(fleet: &'a Fleet, host: &'a Host) -> Scene<'a> {
+        Scene { fleet, host, hosts: hosts_digest(&fleet.hosts) }
+    }
+}

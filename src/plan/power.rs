@@ -1,0 +1,71 @@
+//! Starting and stopping containers as they are.
+
+use std::collections::BTreeSet;
+
+use super::container::{Found, find};
+use super::steps::Draft;
+use super::{Scene, conflict, network};
+use crate::model::{Action, Consequence, ContainerName, ContainerRecord, Fleet, Host, Plan, RunState};
+
+/// What [`power`] makes of containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// They run.
+    Start,
+    /// They do not.
+    Stop,
+}
+
+/// A container of the fleet, its record, and what it does.
+type Ours<'a> = (&'a ContainerName, &'a ContainerRecord, &'a RunState);
+
+/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the bridge, which a
+/// start needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
+#[must_use]
+pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> Plan {
+    let scene = Scene::new(fleet, host);
+    let mut draft = Draft::default();
+    let mut ours = Vec::new();
+    let mut seen = BTreeSet::new();
+    for name in names.iter().filter(|name| seen.insert(*name)) {
+        match find(&scene, name) {
+            Found::Nothing => draft.refuse(conflict::absent_container(name)),
+            Found::Refused(conflict) => draft.refuse(conflict),
+            Found::Ours(record, run) => ours.push((name, record, run)),
+        }
+    }
+    match to {
+        Power::Start => start(&scene, &ours, &mut draft),
+        Power::Stop => stop(&ours, &mut draft),
+    }
+    conflict::refuse_what_host_lacks(host, &mut draft);
+    draft.finish(fleet)
+}
+
+fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
+    let mut stopped = Vec::new();
+    for (name, _, run) in ours {
+        match run {
+            RunState::Running(_) | RunState::Restarting(_) => {}
+            RunState::Incomplete(why) => draft.refuse(conflict::incomplete_container(name, why)),
+            RunState::Stopped => stopped.push(*name),
+        }
+    }
+    let bridge = if stopped.is_empty() { None } else { network::ensure(scene, draft) };
+    for name in stopped {
+        let start = draft.add(Action::Start(name.clone()), "it is stopped", Consequence::None);
+        draft.wait(start, bridge);
+    }
+}
+
+fn stop(ours: &[Ours], draft: &mut Draft) {
+    for (name, record, run) in ours {
+        let (reason, timeout_s) = match run {
+            RunState::Stopped => continue,
+            RunState::Running(_) => ("it runs", record.spec.stop_timeout_s),
+            RunState::Restarting(_) => ("it is being restarted", record.spec.stop_timeout_s),
+            RunState::Incomplete(why) => (why.as_str(), 0),
+        };
+        draft.add(Action::Stop { name: (*name).clone(), timeout_s }, reason, Consequence::None);
+    }
+}

@@ -1,0 +1,100 @@
+//! Small nouns for this room's tests.
+
+use crate::model::{
+    Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, EngineKind, Fleet, GuestSpec,
+    Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, MacAddress, MachineId, MonitorState,
+    NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId,
+};
+
+pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
+    Plan { fleet: "dev".parse().expect("a name"), steps, hosts: Vec::new(), conflicts: Vec::new() }
+}
+
+pub(super) fn step(action: Action, reason: &str, consequence: Consequence) -> Step {
+    let id = StepId(format!("{}:{}", action.verb(), action.target()));
+    Step { id, action, reason: reason.to_owned(), consequence, after: Vec::new() }
+}
+
+pub(super) fn spec(name: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: name.parse().expect("a name"),
+        image: ImageSource::Busybox,
+        init: Init::Auto,
+        limits: Limits {
+            memory: Some(Bytes(64 << 20)),
+            cpus: Some(Cpus { millis: 500 }),
+            pids: None,
+            ..Limits::default()
+        },
+        link: LinkSpec {
+            bridge: "br0".into(),
+            host_name: format!("v{name}"),
+            address: "10.42.0.11/24".parse().expect("an address"),
+            gateway: "10.42.0.1".parse().expect("an address"),
+            mac: MacAddress::derive(&[name]),
+        },
+        guest: GuestSpec {
+            hostname: name.into(),
+            machine_id: MachineId::derive("dev", name),
+            users: Vec::new(),
+            ssh_keys: Vec::new(),
+            dns: Vec::new(),
+            templates: std::collections::BTreeMap::new(),
+        },
+        stop_timeout_s: 10,
+        restart: Restart::default(),
+        security: SecuritySpec::default(),
+        mounts: Vec::new(),
+        devices: Vec::new(),
+    }
+}
+
+pub(super) fn record(name: &str) -> Box<ContainerRecord> {
+    Box::new(ContainerRecord {
+        fleet: "dev".parse().expect("a name"),
+        engine: EngineKind::Native,
+        spec: spec(name),
+        image: ImageDigest("0".repeat(64)),
+        ids: IdRange { base: 1_879_048_192 },
+        hosts: String::new(),
+    })
+}
+
+pub(super) fn fleet(names: &[&str]) -> Fleet {
+    Fleet {
+        name: "dev".parse().expect("a name"),
+        file: "fleet.yaml".into(),
+        engine: EngineKind::Native,
+        network: NetworkSpec {
+            bridge: "br0".into(),
+            mac: MacAddress::derive(&["dev"]),
+            subnet: "10.42.0.0/24".parse().expect("a subnet"),
+            gateway: "10.42.0.1".parse().expect("an address"),
+            dns: Vec::new(),
+        },
+        containers: names.iter().map(|name| spec(name)).collect(),
+        keeps_volumes: true,
+        hosts: Vec::new(),
+    }
+}
+
+/// A host on which the containers `names` of the example's fleet run since second 1000.
+pub(super) fn running_host(names: &[&str]) -> Host {
+    let states = names.iter().map(|name| {
+        let record = record(name);
+        let running = Running {
+            pid: 4711,
+            init: Some(InitKind::Busybox),
+            monitor: MonitorState::Alive(4710),
+            frozen: false,
+            limits: record.spec.limits.clone(),
+            memory_used: Some(Bytes(1 << 20)),
+            link_up: true,
+            started_at_s: 1000,
+        };
+        let name = record.spec.name.clone();
+        let ownership = Ownership::Ours(record);
+        (name.clone(), ContainerState { name, ownership, run: RunState::Running(running), last_exit: None })
+    });
+    Host { containers: states.collect(), ..Host::default() }
+}

@@ -1,0 +1,117 @@
+//! The state of a fleet as a table.
+
+use std::path::Path;
+
+use super::palette::{Palette, Tone};
+use super::status_json::{RowJson, StateWord};
+use super::{StatusJson, table};
+use crate::model::Bytes;
+
+const HEAD: [&str; 8] = ["NAME", "STATE", "ADDRESS", "IMAGE", "MEMORY", "CPUS", "UPTIME", "DRIFT"];
+
+/// `status` as a table.
+pub(crate) fn status(status: &StatusJson, palette: Palette) -> String {
+    let rows: Vec<Vec<String>> = status.containers.iter().map(cells).collect();
+    let text = table(&HEAD, &rows);
+    let mut lines = text.lines();
+    let head = lines.next().map(|head| palette.paint(Tone::Strong, head));
+    let body = lines.zip(&status.containers).map(|(line, row)| coloured(line, row, palette));
+    head.into_iter().chain(body).map(|line| line + "\n").collect()
+}
+
+fn cells(row: &RowJson) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let notes: Vec<&str> = row.detail.iter().chain(&row.drift).map(String::as_str).collect();
+    vec![
+        row.name.clone(),
+        word(row.state).to_owned(),
+        or_dash(row.ip.clone()),
+        or_dash(row.image.as_deref().map(image)),
+        memory(row),
+        or_dash(row.cpus.map(|cpus| cpus.to_string())),
+        or_dash(row.uptime_s.map(uptime)),
+        if notes.is_empty() { "-".to_owned() } else { notes.join("; ") },
+    ]
+}
+
+fn word(state: StateWord) -> &'static str {
+    match state {
+        StateWord::Running => "running",
+        StateWord::Frozen => "frozen",
+        StateWord::Restarting => "restarting",
+        StateWord::Stopped => "stopped",
+        StateWord::Absent => "absent",
+        StateWord::Incomplete => "incomplete",
+        StateWord::Foreign => "foreign",
+    }
+}
+
+/// Of a file its name: the whole path is in the JSON.
+fn image(source: &str) -> String {
+    let path = source.strip_prefix("file:").map(Path::new);
+    let name = path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| source.to_owned())
+}
+
+fn memory(row: &RowJson) -> String {
+    let amount = |bytes: u64| Bytes(bytes).to_string();
+    match (row.memory.used, row.memory.limit) {
+        (Some(used), Some(limit)) => format!("{} / {}", amount(used), amount(limit)),
+        (Some(used), None) => amount(used),
+        (None, Some(limit)) => format!("- / {}", amount(limit)),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// The two largest units.
+fn uptime(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {}m", minutes % 60),
+        (_, _, _) => format!("{days}d {}h", hours % 24),
+    }
+}
+
+/// The state's word in its colour; the line is aligned already.
+fn coloured(line: &str, row: &RowJson, palette: Palette) -> String {
+    let tone = match row.state {
+        StateWord::Running if row.drift.is_empty() => Tone::Good,
+        StateWord::Running | StateWord::Frozen | StateWord::Restarting | StateWord::Stopped => Tone::Change,
+        StateWord::Absent => Tone::Faint,
+        StateWord::Incomplete | StateWord::Foreign => Tone::Bad,
+    };
+    let (name, rest) = line.split_at(row.name.len());
+    name.to_owned() + &rest.replacen(word(row.state), &palette.paint(tone, word(row.state)), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example::{fleet, running_host};
+
+    #[test]
+    fn the_table_has_use_and_limit_side_by_side() {
+        let drift = [("web".parse().expect("a name"), vec!["absent".to_owned()])].into();
+        let shown = StatusJson::new(&fleet(&["agent-1", "web"]), &running_host(&["agent-1"]), &drift, 1090);
+        insta::assert_snapshot!(status(&shown, Palette::Plain), @r"
+        NAME     STATE    ADDRESS     IMAGE    MEMORY        CPUS  UPTIME  DRIFT
+        agent-1  running  10.42.0.11  busybox  1MiB / 64MiB  0.5   1m 30s  -
+        web      absent   10.42.0.11  busybox  - / 64MiB     0.5   -       absent
+        ");
+    }
+
+    #[test]
+    fn of_an_image_in_a_file_the_name_is_shown() {
+        assert_eq!(
+            ["busybox", "file:/srv/images/a b.tar.xz", "file:/"].map(image),
+            ["busybox", "a b.tar.xz", "file:/"]
+        );
+    }
+
+    #[test]
+    fn an_uptime_has_its_two_largest_units() {
+        assert_eq!([5, 65, 3_700, 200_000].map(uptime), ["5s", "1m 5s", "1h 1m", "2d 7h"]);
+    }
+}

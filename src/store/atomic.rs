@@ -1,0 +1,55 @@
+//! Files and directories that appear whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Writes `bytes` to `path` with permission bits `mode`: to a neighbour, synced, renamed over it. The parent exists.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let (draft, file) = write_draft(path, bytes, mode)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    sync_parent(path)
+}
+
+/// Like [`write_atomic`], without waiting for the disk: for files that mean nothing after a power cut, and for those
+/// that are synced later, together. After a power cut such a file may be there with nothing in it.
+pub fn write_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let (draft, _) = write_draft(path, bytes, mode)?;
+    fs::rename(&draft, path)
+}
+
+/// Writes a neighbour of `path`. Writers of one path are serialised by the host's lock, so what a killed one left
+/// may be overwritten.
+fn write_draft(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(PathBuf, File)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let draft = path.with_file_name(format!(".{name}.new"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
+    file.write_all(bytes)?;
+    Ok((draft, file))
+}
+
+/// Renames the finished directory `draft` to `path`, which must not exist. Both are in one file system.
+pub fn publish_dir(draft: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(draft, path)?;
+    sync_parent(path)
+}
+
+/// Waits until everything written so far to the file system that `dir` is in is on the disk (syncfs(2)). One call for
+/// many files costs about what it costs for one, as they wait for the same commit of the journal.
+pub fn sync_file_system_of(dir: &Path) -> io::Result<()> {
+    match File::open(dir) {
+        Ok(dir) => Ok(rustix::fs::syncfs(&dir)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a rename in `path`'s directory durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}

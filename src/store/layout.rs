@@ -1,0 +1,109 @@
+//! Where everything of fleet lies on a host.
+
+use std::path::{Path, PathBuf};
+
+use super::Volumes;
+use crate::model::{ContainerName, FleetName, ImageDigest};
+
+/// The paths of one installation: the host's own, or one under `--root DIR` that shares nothing with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: Option<PathBuf>,
+    containers: PathBuf,
+    state: PathBuf,
+    run: PathBuf,
+}
+
+impl Layout {
+    /// The layout under `root`; without one, that of the host: `/var/lib/lxc`, `/var/lib/fleet`, `/run/fleet`.
+    #[must_use]
+    pub fn new(root: Option<&Path>) -> Layout {
+        match root {
+            None => Layout {
+                root: None,
+                containers: "/var/lib/lxc".into(),
+                state: "/var/lib/fleet".into(),
+                run: "/run/fleet".into(),
+            },
+            Some(root) => Layout {
+                root: Some(root.to_owned()),
+                containers: root.join("lxc"),
+                state: root.join("fleet"),
+                run: root.join("run"),
+            },
+        }
+    }
+
+    /// The text that keeps names derived for this layout apart from those of another on the same host: empty for
+    /// the host's own.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        self.root.as_ref().map(|root| root.display().to_string()).unwrap_or_default()
+    }
+
+    /// The directory that `--root` named.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
+    /// The LXC path: one directory for each container.
+    #[must_use]
+    pub fn containers(&self) -> &Path {
+        &self.containers
+    }
+
+    /// The directory of one container.
+    #[must_use]
+    pub fn container(&self, name: &ContainerName) -> PathBuf {
+        self.containers.join(name.as_str())
+    }
+
+    /// What outlives a boot: images, the host's secret.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The image store.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
+    /// One image of the store.
+    #[must_use]
+    pub fn image(&self, digest: &ImageDigest) -> PathBuf {
+        self.images().join(&digest.0)
+    }
+
+    /// What is kept for a fleet besides its containers, such as the host keys of its members.
+    #[must_use]
+    pub fn fleet(&self, name: &FleetName) -> PathBuf {
+        self.state.join("fleets").join(name.as_str())
+    }
+
+    /// The volumes of a fleet.
+    #[must_use]
+    pub fn volumes(&self, fleet: &FleetName) -> Volumes {
+        Volumes::new(self.state.join("volumes").join(fleet.as_str()))
+    }
+
+    /// The secret that SSH host keys are derived from.
+    #[must_use]
+    pub fn secret(&self) -> PathBuf {
+        self.state.join("secret")
+    }
+
+    /// What lives only while containers run.
+    #[must_use]
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// The lock that whoever changes the host holds.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.run.join("lock")
+    }
+}

@@ -1,0 +1,13 @@
+//! The layout on disk, and how files get there: whole or not at all.
+//!
+//! Start at [`Layout`]. This room never interprets what it stores.
+
+mod atomic;
+mod layout;
+mod lock;
+mod volumes;
+
+pub use atomic::{publish_dir, sync_file_system_of, write_atomic, write_volatile};
+pub use layout::Layout;
+pub use lock::{HostLock, LockError};
+pub use volumes::Volumes;

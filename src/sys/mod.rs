@@ -1,0 +1,40 @@
+//! The safe skin over the kernel, and the only place with `unsafe`. It does not know fleet's words.
+//!
+//! One file for each kernel subject. What rustix or nix have safely is used from there directly.
+
+#![expect(unsafe_code, reason = "this is the one room for it")]
+
+mod clone;
+mod credentials;
+mod device_filter;
+mod found;
+mod keyring;
+mod memory;
+mod message;
+mod mount_attributes;
+mod pidfd;
+mod process;
+mod pty;
+mod rootdir;
+mod seccomp;
+mod user_namespace;
+
+pub use clone::{CloneRequest, Cloned, clone_into, fork, is_single_threaded};
+pub use credentials::{
+    as_filesystem_user, become_namespace_root, become_user, keep_capabilities, set_effective_ids, set_filesystem_ids,
+};
+pub use device_filter::{AllowedDevice, allow_only};
+pub use found::{Attributes, Found, Links};
+pub use keyring::join_new_session_keyring;
+pub use memory::give_back_memory;
+pub use message::{MessageSocket, Received};
+pub use mount_attributes::{TreeAttributes, map_ids_of_mount, set_read_only, set_tree_attributes};
+pub use pidfd::{reaped_status, unreaped_status};
+pub use process::{
+    Children, PrivilegeBounds, close_all_except, close_on_exec_from, default_signals, privilege_bounds,
+    process_start_time, set_children, set_process_name, set_resource_limit, signal_real_time,
+};
+pub use pty::{Pty, open_pty, peer_of};
+pub use rootdir::{FileKind, Metadata, RootDir};
+pub use seccomp::{Refusal, SystemCallFilter, Table};
+pub use user_namespace::user_namespace_of_one;

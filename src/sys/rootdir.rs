@@ -1,0 +1,399 @@
+//! A directory tree whose content is hostile: every path is resolved inside it.
+//!
+//! openat2(2) with `RESOLVE_IN_ROOT` treats the tree's top as `/` for absolute links and `..`, and
+//! `RESOLVE_NO_MAGICLINKS` closes the way out through `/proc`. A tree that a guest runs in may also have file systems
+//! of the guest's making mounted in it, which could hang or lie: there `RESOLVE_NO_XDEV` keeps out of them, or only
+//! those of ordinary kinds are entered.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self as rfs, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
+
+/// The largest file that is read from a tree, in bytes: nothing that fleet reads comes near it.
+const LARGEST_READ: u64 = 16 << 20;
+
+/// What a name in a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link, not followed.
+    Symlink,
+    /// A device, pipe or socket.
+    Special,
+}
+
+/// What is known of a file in a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, with set-id and sticky bits.
+    pub mode: u32,
+    /// Owner as the guest sees it.
+    pub uid: u32,
+    /// Group as the guest sees it.
+    pub gid: u32,
+}
+
+/// File systems that store what they are given and nothing else, by their magic numbers (statfs(2)): overlayfs, tmpfs,
+/// ext4, xfs, btrfs, zfs, f2fs. The others may be doors to the kernel (proc, sysfs) or to a program (FUSE).
+const ORDINARY: [i64; 7] = [0x794c_7630, 0x0102_1994, 0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0xf2f5_2010];
+
+/// Which mounted file systems of a tree are entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// Whichever the way of resolving paths allows.
+    Any,
+    /// Only those that store files.
+    Ordinary,
+}
+
+/// A directory tree with hostile content, whose files carry the guest's ids shifted by `id_shift`.
+///
+/// Paths given to its methods may begin with `/`, which is the tree's top. Ids are the guest's.
+#[derive(Debug)]
+pub struct RootDir {
+    pub(super) top: OwnedFd,
+    pub(super) id_shift: u32,
+    pub(super) resolve: ResolveFlags,
+    pub(super) entered: Entered,
+}
+
+/// Ways of resolving a path: links lead inside the tree, none through `/proc`.
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+/// No link leads anywhere.
+pub(super) const WITHOUT_LINKS: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+impl RootDir {
+    /// The tree under the open directory `top`, which nobody else changes meanwhile and whose ids are the guest's.
+    #[must_use]
+    pub fn new(top: OwnedFd) -> RootDir {
+        RootDir { top, id_shift: 0, resolve: INSIDE, entered: Entered::Any }
+    }
+
+    /// The tree that a running guest sees as its root, open as `top`; host ids are the guest's plus `id_shift`.
+    #[must_use]
+    pub fn of_running_guest(top: OwnedFd, id_shift: u32) -> RootDir {
+        RootDir { top, id_shift, resolve: INSIDE | ResolveFlags::NO_XDEV, entered: Entered::Any }
+    }
+
+    /// The tree under the directory `path` of the host, which is trusted.
+    pub fn open(path: &Path) -> io::Result<RootDir> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(RootDir::new(rfs::open(path, flags, Mode::empty())?))
+    }
+
+    /// The tree under the open directory `top` of the host, in which no link is followed, whoever made it.
+    #[must_use]
+    pub fn without_links(top: OwnedFd) -> RootDir {
+        RootDir { top, id_shift: 0, resolve: WITHOUT_LINKS, entered: Entered::Any }
+    }
+
+    /// The same tree with what is mounted in it, as far as it is storage.
+    pub fn across_mounts(&self) -> io::Result<RootDir> {
+        let resolve = self.resolve.difference(ResolveFlags::NO_XDEV);
+        Ok(RootDir { top: self.top.try_clone()?, id_shift: self.id_shift, resolve, entered: Entered::Ordinary })
+    }
+
+    /// The tree's top, opened with `O_PATH`.
+    #[must_use]
+    pub fn top(&self) -> BorrowedFd<'_> {
+        self.top.as_fd()
+    }
+
+    /// The tree under the directory `path`, which is not a link; `None` if it is absent. What happens to `path`
+    /// afterwards does not matter: the tree stays the directory that was opened.
+    pub fn subtree(&self, path: &Path) -> io::Result<Option<RootDir>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let Some(top) = absent_is_none(self.open_at(path, flags))? else { return Ok(None) };
+        Ok(Some(RootDir { top, id_shift: self.id_shift, resolve: self.resolve, entered: self.entered }))
+    }
+
+    /// Gives the top of a [`RootDir::subtree`] permission bits `mode` and an owner, where they differ.
+    pub fn own_top(&self, mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+        let now = self.stat(&self.top)?;
+        if (now.mode, now.uid, now.gid) == (mode, uid, gid) {
+            return Ok(());
+        }
+        self.own(&self.top, mode, uid, gid)
+    }
+
+    /// The text of the symbolic link `path`.
+    pub fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        let (parent, name) = self.parent_of(path)?;
+        let text = rfs::readlinkat(&parent, &name, Vec::new())?;
+        Ok(PathBuf::from(OsString::from_vec(text.into_bytes())))
+    }
+
+    /// What `path` is, its last link not followed; `None` if it is absent.
+    pub fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        absent_is_none(self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(|fd| self.stat(&fd)))
+    }
+
+    /// What `path` leads to, links followed; `None` if that is absent.
+    pub fn metadata_followed(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        absent_is_none(self.open_at(path, OFlags::PATH).and_then(|fd| self.stat(&fd)))
+    }
+
+    /// The content of the regular file that `path` leads to; `None` if it is absent. More than 16 MiB is an error.
+    pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        // O_NONBLOCK: opening a pipe of the guest's making must not wait for a writer.
+        let opened = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+        let Some(fd) = absent_is_none(opened)? else { return Ok(None) };
+        if self.stat(&fd)?.kind != FileKind::File {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        File::from(fd).take(LARGEST_READ + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST_READ {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Where `path` leads inside the tree, links followed, as an absolute path of the guest; `None` if absent.
+    pub fn canonical(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let Some(fd) = absent_is_none(self.open_at(path, OFlags::PATH))? else { return Ok(None) };
+        let top = link_of(self.top.as_fd())?;
+        let place = link_of(fd.as_fd())?;
+        let inside = place.strip_prefix(&top).unwrap_or(&place);
+        Ok(Some(Path::new("/").join(inside)))
+    }
+
+    /// The names in the directory that `path` leads to, sorted, without `.` and `..`; empty if it is absent.
+    pub fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let Some(fd) = absent_is_none(self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY))? else {
+            return Ok(Vec::new());
+        };
+        let mut names = Vec::new();
+        for entry in rfs::Dir::read_from(&fd)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes the directory `path` and its missing parents with permission bits `mode`, owned by `uid` and `gid`.
+    /// What is there already is left as it is.
+    pub fn create_dir_all(&self, path: &Path, mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+        let mut so_far = PathBuf::from("/");
+        for component in path.components() {
+            let Component::Normal(name) = component else { continue };
+            let parent = self.open_at(&so_far, OFlags::PATH | OFlags::DIRECTORY)?;
+            so_far.push(name);
+            match rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)) {
+                Ok(()) => {
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let new_dir = rfs::openat(&parent, name, flags, Mode::empty())?;
+                    self.own(&new_dir, mode, uid, gid)?;
+                }
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `bytes` to `path` with permission bits `mode`, owned by `uid` and `gid`, by rename: a link at `path` is
+    /// replaced, not followed. The parent exists.
+    pub fn write(&self, path: &Path, bytes: &[u8], mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let draft = draft_name(&name);
+        remove_at(&parent, &draft)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rfs::openat(&parent, &draft, flags, Mode::from_raw_mode(0o600))?;
+        let mut file = File::from(fd);
+        file.write_all(bytes)?;
+        self.own(&file, mode, uid, gid)?;
+        Ok(rfs::renameat(&parent, &draft, &parent, &name)?)
+    }
+
+    /// Makes `path` a symbolic link of root's with the text `target`, in place of whatever file or link is there.
+    pub fn symlink(&self, target: &Path, path: &Path) -> io::Result<()> {
+        self.symlink_owned(target, path, 0, 0)
+    }
+
+    /// The same, owned by `uid` and `gid`.
+    pub fn symlink_owned(&self, target: &Path, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let draft = draft_name(&name);
+        remove_at(&parent, &draft)?;
+        rfs::symlinkat(target, &parent, &draft)?;
+        let (uid, gid) = self.host_ids(uid, gid);
+        rfs::chownat(&parent, &draft, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(rfs::renameat(&parent, &draft, &parent, &name)?)
+    }
+
+    /// Removes the file or link `path`; one that is absent is removed already.
+    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match self.parent_of(path) {
+            Ok((parent, name)) => remove_at(&parent, &name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the directory that holds `path`'s last component, and that component.
+    pub fn parent_of(&self, path: &Path) -> io::Result<(OwnedFd, OsString)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        Ok((self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY)?, name))
+    }
+
+    /// Opens `path` inside the tree with `flags`, and always `O_CLOEXEC`.
+    pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        // The tree's top is not the root of every way of resolving.
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        // EAGAIN: a rename anywhere in the system raced with `..`; openat2(2) asks to try again.
+        for _ in 0..64 {
+            match rfs::openat2(&self.top, path, flags | OFlags::CLOEXEC, Mode::empty(), self.resolve) {
+                Err(rustix::io::Errno::AGAIN) => {}
+                other => return self.check_entered(other?),
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn check_entered(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
+        match self.entered {
+            Entered::Any => Ok(fd),
+            Entered::Ordinary if ORDINARY.contains(&rfs::fstatfs(&fd)?.f_type) => Ok(fd),
+            Entered::Ordinary => Err(io::Error::other("it is on a file system that does not store files")),
+        }
+    }
+
+    pub(super) fn stat(&self, fd: &impl AsFd) -> io::Result<Metadata> {
+        let stat = rfs::fstat(fd)?;
+        let kind = match rfs::FileType::from_raw_mode(stat.st_mode) {
+            rfs::FileType::RegularFile => FileKind::File,
+            rfs::FileType::Directory => FileKind::Directory,
+            rfs::FileType::Symlink => FileKind::Symlink,
+            _ => FileKind::Special,
+        };
+        Ok(Metadata {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid.wrapping_sub(self.id_shift),
+            gid: stat.st_gid.wrapping_sub(self.id_shift),
+        })
+    }
+
+    /// Sets owner, then mode: chown(2) clears set-id bits.
+    pub(super) fn own(&self, fd: &impl AsFd, mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+        let (uid, gid) = self.host_ids(uid, gid);
+        rfs::fchown(fd, Some(uid), Some(gid))?;
+        Ok(rfs::fchmod(fd, Mode::from_raw_mode(mode))?)
+    }
+
+    pub(super) fn host_ids(&self, uid: u32, gid: u32) -> (Uid, Gid) {
+        (Uid::from_raw(self.id_shift + uid), Gid::from_raw(self.id_shift + gid))
+    }
+}
+
+fn draft_name(name: &OsString) -> OsString {
+    let mut draft = OsString::from(".");
+    draft.push(name);
+    draft.push(".fleet-new");
+    draft
+}
+
+pub(super) fn remove_at(parent: &OwnedFd, name: &OsString) -> io::Result<()> {
+    match rfs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn link_of(fd: BorrowedFd<'_>) -> io::Result<PathBuf> {
+    use std::os::fd::AsRawFd as _;
+    let text = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new())?;
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(text.as_bytes())))
+}
+
+pub(super) fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    fn tree() -> (tempfile::TempDir, RootDir) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir(dir.path().join("root")).expect("a directory");
+        std::fs::write(dir.path().join("secret"), "host").expect("a file");
+        let root = RootDir::open(&dir.path().join("root")).expect("it is there");
+        (dir, root)
+    }
+
+    fn mine() -> (u32, u32) {
+        (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+    }
+
+    #[test]
+    fn links_that_point_out_of_the_tree_stay_in_it() {
+        let (dir, root) = tree();
+        let top = dir.path().join("root");
+        symlink("../secret", top.join("up")).expect("a link");
+        symlink(dir.path().join("secret"), top.join("absolute")).expect("a link");
+        symlink("/proc/self/root", top.join("magic")).expect("a link");
+        assert_eq!(root.read(Path::new("/up")).expect("resolves inside"), None);
+        assert_eq!(root.read(Path::new("absolute")).expect("resolves inside"), None);
+        assert_eq!(root.read(Path::new("../secret")).expect("resolves inside"), None);
+        assert_eq!(root.read(Path::new("magic/etc/passwd")).expect("resolves inside"), None);
+    }
+
+    #[test]
+    fn a_write_replaces_a_link_and_does_not_follow_it() {
+        let (dir, root) = tree();
+        let (uid, gid) = mine();
+        symlink("../secret", dir.path().join("root/resolv.conf")).expect("a link");
+        root.write(Path::new("/resolv.conf"), b"guest", 0o644, uid, gid).expect("written");
+        assert_eq!(std::fs::read_to_string(dir.path().join("secret")).expect("untouched"), "host");
+        assert_eq!(root.read(Path::new("resolv.conf")).expect("readable"), Some(b"guest".to_vec()));
+        assert_eq!(root.list(Path::new("/")).expect("listed"), ["resolv.conf"]);
+    }
+
+    #[test]
+    fn directories_are_made_inside_through_links_of_the_guest() {
+        let (dir, root) = tree();
+        let (uid, gid) = mine();
+        let top = dir.path().join("root");
+        std::fs::create_dir(top.join("usr")).expect("a directory");
+        symlink("/usr", top.join("lib")).expect("a link");
+        root.create_dir_all(Path::new("/lib/a/b"), 0o750, uid, gid).expect("made");
+        assert_eq!(std::fs::metadata(top.join("usr/a/b")).expect("it is there").mode() & 0o7777, 0o750);
+        assert_eq!(root.canonical(Path::new("/lib/a")).expect("resolved"), Some(PathBuf::from("/usr/a")));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let (dir, root) = tree();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            dir.path().join("root/passwd"),
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .expect("a pipe");
+        assert_eq!(root.read(Path::new("passwd")).expect_err("refused").to_string(), "not a regular file");
+    }
+}

@@ -1,0 +1,222 @@
+//! The command line as its users see it: help, exit statuses, what goes to which stream.
+
+use std::process::{Command, Output};
+
+/// `fleet` with `arguments`, nothing of this test's own environment, in an empty directory.
+fn fleet(arguments: &[&str]) -> Output {
+    let empty = tempfile::tempdir().expect("a temporary directory");
+    Command::new(env!("CARGO_BIN_EXE_fleet"))
+        .args(arguments)
+        .env_clear()
+        .current_dir(empty.path())
+        .output()
+        .expect("the program is built")
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().expect("no signal ended it")
+}
+
+/// Help has spaces at the ends of empty lines; they mean nothing.
+fn trimmed(text: &str) -> String {
+    text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("output is UTF-8")
+}
+
+#[test]
+fn the_help_lists_every_verb_and_option() {
+    let help = fleet(&["--help"]);
+    assert_eq!((status(&help), text(&help.stderr)), (0, ""));
+    insta::assert_snapshot!(trimmed(text(&help.stdout)), @"
+    Turns a YAML file into running system containers
+
+    `fleet` reads a fleet file, looks at the host, shows the difference, and makes the host what the
+    file says.
+
+    Usage: fleet [OPTIONS] <COMMAND>
+
+    Commands:
+      validate  Check fleet files, and show everything that is wrong with them
+      plan      Show what `apply` would do, and do nothing [alias: diff]
+      apply     Make the host what the fleet files say
+      status    Show the containers of a fleet: what they do, what they use, how they differ from their
+                file [alias: ls]
+      exec      Run a command in running containers
+      shell     Open a login shell in a running container
+      console   Attach to the console of a running container
+      logs      Show what guests printed on their consoles
+      cp        Copy files between the host and a container, running or not
+      start     Start containers that are stopped
+      stop      Stop containers that run
+      freeze    Let the processes of running containers stand still
+      thaw      Let the processes of frozen containers go on
+      destroy   Remove everything that was made for the fleets, with all data
+      image     Look at the image store, or tidy it up
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Global options:
+      -f, --file <FILE>
+              The fleet file, or a directory of fleet files [default: ./fleet.yaml]
+
+              [env: FLEET_FILE]
+
+          --root <DIR>
+              Keep everything under another root, sharing nothing with the host's own
+
+              [env: FLEET_ROOT]
+
+      -o, --output <FORMAT>
+              The form of what goes to stdout
+
+              [default: text]
+              [possible values: text, json]
+
+          --jobs <N>
+              Do so many things at the same time
+
+              [env: FLEET_JOBS]
+              [default: 8]
+
+      -y, --yes
+              Answer yes to every question
+
+          --only <GLOB>
+              Only the containers that match (`agent-*`); may be given several times
+
+      -q, --quiet
+              Say nothing but errors
+
+      -v, --verbose
+              Say more, and fold nothing
+
+          --color <WHEN>
+              Colours; `auto` has them on a terminal unless `NO_COLOR` is set
+
+              [default: auto]
+              [possible values: auto, always, never]
+
+          --lock-timeout <TIME>
+              Wait so long for another `fleet` that changes this host: seconds, or `90s`, `5m`, `1h`
+
+              [default: 5m]
+
+    Exit status: 0 done or nothing to do, 1 a step failed, 2 `plan` found changes, 64 usage or fleet
+    file wrong, 130 interrupted; `exec` and `shell` pass the status of the command through.
+    ");
+}
+
+#[test]
+fn the_help_of_a_verb_says_what_it_does() {
+    let help = fleet(&["exec", "--help"]);
+    assert_eq!(status(&help), 0);
+    let own: String = text(&help.stdout).split("Global options:").take(1).collect();
+    insta::assert_snapshot!(trimmed(&own), @"
+    Run a command in running containers
+
+    In one container it has this terminal or these pipes, and gets the signals that `fleet exec` is
+    sent. In several it runs at the same time, without input, and each line of output begins with the
+    container's name. Exits with the command's own status, 128 and more if a signal ended it; of
+    several, with the highest. 125 means that fleet could not prepare the command, 126 that it cannot be
+    executed, 127 that it is not there.
+
+    Usage: fleet exec [OPTIONS] [NAME]... -- <CMD>...
+
+    Arguments:
+      [NAME]...
+              Containers, by name or, from the fleet file, by pattern
+
+      <CMD>...
+              The command and its arguments
+
+    Options:
+          --all
+              All containers of the fleet file
+
+      -u, --user <USER>
+              Run it as this user of the container: `NAME` or `UID`, and maybe `:GROUP` or `:GID`
+              [default: root]
+
+      -w, --workdir <DIR>
+              Run it in this directory of the container [default: the user's home]
+
+      -e, --env <NAME[=VALUE]>
+              Set a variable, or, without a value, pass on the caller's; may be given several times
+
+      -t, --tty
+              Give it a terminal, even if there is none here
+
+      -T, --no-tty
+              Give it pipes, even if there is a terminal here
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn the_version_is_data() {
+    let version = fleet(&["--version"]);
+    assert_eq!((status(&version), text(&version.stdout)), (0, concat!("fleet ", env!("CARGO_PKG_VERSION"), "\n")));
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_64() {
+    for arguments in [
+        &[][..],
+        &["aply"],
+        &["apply", "--no-such-option"],
+        &["apply", "--jobs", "0"],
+        &["apply", "--lock-timeout", "soon"],
+        &["exec", "agent-1"],
+        &["exec", "--", "true"],
+        &["exec", "Not_A_Name", "--", "true"],
+        &["status", "-q", "-v"],
+    ] {
+        let output = fleet(arguments);
+        assert_eq!((status(&output), text(&output.stdout)), (64, ""), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?} says why");
+    }
+}
+
+#[test]
+fn no_fleet_file_is_an_error_with_a_hint() {
+    let output = fleet(&["plan"]);
+    assert_eq!((status(&output), text(&output.stdout)), (64, ""));
+    insta::assert_snapshot!(text(&output.stderr), @r"
+    error: there is no `fleet.yaml` in this directory
+      hint: name a fleet file with `-f FILE` or in FLEET_FILE
+    ");
+}
+
+#[test]
+fn with_json_an_error_is_a_document_too() {
+    let output = fleet(&["-o", "json", "plan"]);
+    assert_eq!(status(&output), 64);
+    insta::assert_snapshot!(text(&output.stdout), @r#"
+    {
+      "error": [
+        "there is no `fleet.yaml` in this directory"
+      ],
+      "hint": "name a fleet file with `-f FILE` or in FLEET_FILE"
+    }
+    "#);
+}
+
+#[test]
+fn a_pattern_for_whole_fleets_is_refused_not_ignored() {
+    let output = fleet(&["apply", "--only", "agent-*"]);
+    assert_eq!(status(&output), 64);
+    insta::assert_snapshot!(text(&output.stderr), @r"
+    error: `apply` works on whole fleets: `--only` cannot be used with it
+      hint: `status`, `exec`, `start` and `stop` know `--only`
+    ");
+}

@@ -1,0 +1,220 @@
+//! What holds for every fleet and every host.
+
+mod sim;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::model::{
+    Action, ContainerName, ContainerState, Fleet, Host, ID_RANGE_LENGTH, IdRange, LinkState, Ownership, Plan, RunState,
+    StepId, hosts_digest,
+};
+use fleet::plan::{drift, plan};
+use proptest::prelude::*;
+
+use sim::World;
+use sim::random::{fleet, host};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_input_gives_the_same_plan(fleet in fleet(), host in host()) {
+        prop_assert_eq!(plan(&fleet, &host), plan(&fleet.clone(), &host.clone()));
+    }
+
+    #[test]
+    fn each_step_has_its_own_name_and_stands_behind_those_it_waits_for(fleet in fleet(), host in host()) {
+        let mut seen = BTreeSet::new();
+        for step in plan(&fleet, &host).steps {
+            for other in &step.after {
+                prop_assert!(seen.contains(other), "{} stands before {other}", step.id);
+            }
+            prop_assert!(seen.insert(step.id.clone()), "there are two {}", step.id);
+        }
+    }
+
+    #[test]
+    fn a_container_is_deleted_only_after_its_stop_and_before_its_creation(fleet in fleet(), host in host()) {
+        let plan = plan(&fleet, &host);
+        let waits = Waits::of(&plan);
+        for name in host.containers.keys().chain(fleet.containers.iter().map(|spec| &spec.name)) {
+            for [earlier, later] in [
+                ["stop", "delete"],
+                ["stop", "configure"],
+                ["stop", "limits"],
+                ["stop", "start"],
+                ["delete", "create"],
+                ["create", "start"],
+                ["configure", "limits"],
+                ["limits", "start"],
+            ] {
+                let [earlier, later] = [earlier, later].map(|verb| StepId(format!("{verb}:{name}")));
+                if waits.has(&earlier) && waits.has(&later) {
+                    prop_assert!(waits.for_each_other(&later, &earlier), "{later} does not wait for {earlier}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn after_an_apply_all_is_as_asked_for_and_nothing_is_left_to_do(fleet in fleet(), host in host()) {
+        let mut world = World::of(host);
+        let plan_before = plan(&fleet, &world.host);
+        prop_assume!(plan_before.conflicts.is_empty());
+        let before = world.host.clone();
+        let (outcome, _) = world.apply(&plan_before, None);
+        prop_assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+        assert_as_asked_for(&fleet, &world);
+        prop_assert_eq!(drift(&fleet, &world.host), BTreeMap::new());
+        prop_assert_eq!(plan(&fleet, &world.host).steps, vec![]);
+        prop_assert_eq!(not_of(&fleet, &before), not_of(&fleet, &world.host));
+    }
+
+    #[test]
+    fn a_plan_with_conflicts_is_not_run(fleet in fleet(), host in host()) {
+        let plan = plan(&fleet, &host);
+        prop_assume!(!plan.conflicts.is_empty());
+        let before = World::of(host);
+        let mut world = before.clone();
+        let (outcome, _) = world.apply(&plan, None);
+        prop_assert_eq!(outcome.skipped.len(), plan.steps.len());
+        prop_assert_eq!(before, world);
+    }
+
+    #[test]
+    fn destroy_leaves_nothing_of_the_fleet_and_touches_nothing_else(fleet in fleet(), host in host()) {
+        let plan = plan(&fleet.emptied(), &host);
+        prop_assert_eq!(&plan.conflicts, &vec![]);
+        let before = host.clone();
+        let mut world = World::of(host);
+        let (outcome, _) = world.apply(&plan, None);
+        prop_assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+        prop_assert_eq!(not_of(&fleet, &before), everything(&world.host));
+        prop_assert_eq!(&world.host.volumes, &BTreeSet::new());
+    }
+
+    #[test]
+    fn volumes_stay_whatever_becomes_of_the_containers(fleet in fleet(), host in host(), empty in any::<bool>()) {
+        let fleet = if empty { Fleet { keeps_volumes: true, ..fleet.emptied() } } else { fleet };
+        let plan = plan(&fleet, &host);
+        let before = host.volumes.clone();
+        let mut world = World::of(host);
+        world.apply(&plan, None);
+        prop_assert!(before.is_subset(&world.host.volumes), "{before:?}, {:?}", world.host.volumes);
+    }
+
+    #[test]
+    fn id_ranges_never_overlap(fleet in fleet(), host in host()) {
+        let mut ranges: Vec<IdRange> = Vec::new();
+        let plan = plan(&fleet, &host);
+        for container in host.containers.values() {
+            let deleted = StepId(format!("delete:{}", container.name));
+            if let (Ownership::Ours(record), false) = (&container.ownership, Waits::of(&plan).has(&deleted)) {
+                ranges.push(record.ids);
+            }
+        }
+        for step in &plan.steps {
+            if let Action::Create(record) = &step.action {
+                prop_assert!(!host.foreign_ids.iter().any(|ids| record.ids.overlaps(ids)), "{} is foreign", record.ids);
+                ranges.push(record.ids);
+            }
+        }
+        ranges.sort();
+        prop_assert!(ranges.windows(2).all(|pair| pair[1].base - pair[0].base >= ID_RANGE_LENGTH), "{ranges:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn killed_at_any_event_and_applied_again_ends_the_same(fleet in fleet(), host in host(), empty in any::<bool>()) {
+        let fleet = if empty { fleet.emptied() } else { fleet };
+        let start = World::of(host);
+        let first = plan(&fleet, &start.host);
+        prop_assume!(first.conflicts.is_empty());
+        let mut whole = start.clone();
+        let (_, events) = whole.apply(&first, None);
+        for kill in 0..events {
+            let mut world = start.clone();
+            world.apply(&first, Some(kill));
+            let again = plan(&fleet, &world.host);
+            prop_assert_eq!(&again.conflicts, &vec![], "after event {}", kill);
+            let (outcome, _) = world.apply(&again, None);
+            prop_assert!(outcome.failed.is_empty(), "after event {kill}: {:?}", outcome.failed);
+            prop_assert_eq!(without_ids(&world), without_ids(&whole), "after event {}", kill);
+        }
+    }
+}
+
+/// What each step of a plan waits for, directly or not.
+struct Waits(BTreeMap<StepId, BTreeSet<StepId>>);
+
+impl Waits {
+    fn of(plan: &Plan) -> Waits {
+        let mut waits: BTreeMap<StepId, BTreeSet<StepId>> = BTreeMap::new();
+        for step in &plan.steps {
+            let further = step.after.iter().filter_map(|other| waits.get(other)).flatten();
+            let all = further.chain(&step.after).cloned().collect();
+            waits.insert(step.id.clone(), all);
+        }
+        Waits(waits)
+    }
+
+    fn has(&self, step: &StepId) -> bool {
+        self.0.contains_key(step)
+    }
+
+    fn for_each_other(&self, later: &StepId, earlier: &StepId) -> bool {
+        self.0[later].contains(earlier)
+    }
+}
+
+/// Looks at what cannot be observed, too: what the guests' files say and what the running containers were started with.
+fn assert_as_asked_for(fleet: &Fleet, world: &World) {
+    let members: Vec<_> = world.host.containers.values().filter(|container| is_of(fleet, container)).collect();
+    assert_eq!(members.len(), fleet.containers.len());
+    for spec in &fleet.containers {
+        let container = &world.host.containers[&spec.name];
+        assert!(matches!(container.run, RunState::Running(_) | RunState::Restarting(_)), "{container:?}");
+        assert_eq!(world.files[&spec.name], (spec.guest.clone(), hosts_digest(&fleet.hosts)));
+        let in_force = &world.in_force[&spec.name].spec;
+        assert_eq!((&in_force.link, &in_force.init), (&spec.link, &spec.init));
+        assert_eq!((&in_force.security, &in_force.mounts), (&spec.security, &spec.mounts));
+        assert_eq!(in_force.devices, spec.devices);
+        assert_eq!(in_force.guest.hostname, spec.guest.hostname);
+    }
+}
+
+fn is_of(fleet: &Fleet, container: &ContainerState) -> bool {
+    matches!(&container.ownership, Ownership::Ours(record) if record.fleet == fleet.name)
+}
+
+type Things = (BTreeMap<ContainerName, ContainerState>, BTreeMap<String, LinkState>);
+
+fn everything(host: &Host) -> Things {
+    (host.containers.clone(), host.links.clone())
+}
+
+/// The containers and links that are not the fleet's.
+fn not_of(fleet: &Fleet, host: &Host) -> Things {
+    let (mut containers, mut links) = everything(host);
+    containers.retain(|_, container| !is_of(fleet, container));
+    links.retain(|_, link| link.mac != Some(fleet.network.mac));
+    (containers, links)
+}
+
+/// The world but for the choice of id ranges: one whose range was taken when it was made first may find it free when
+/// a kill between its deletion and its creation makes it a new one.
+fn without_ids(world: &World) -> World {
+    let mut world = world.clone();
+    for container in world.host.containers.values_mut() {
+        if let Ownership::Ours(record) = &mut container.ownership {
+            record.ids.base = 0;
+        }
+    }
+    for record in world.in_force.values_mut() {
+        record.ids.base = 0;
+    }
+    world
+}

@@ -1,0 +1,83 @@
+//! Plans for fleets and hosts that differ in one thing each, as text.
+
+#[path = "plan_cases/access.rs"]
+mod access;
+#[path = "sim/build.rs"]
+mod build;
+#[path = "plan_cases/containers.rs"]
+mod containers;
+#[path = "plan_cases/host.rs"]
+mod host;
+#[path = "plan_cases/network.rs"]
+mod network;
+#[path = "plan_cases/power.rs"]
+mod power;
+
+use std::fmt::Write as _;
+
+use fleet::model::{
+    Consequence, ContainerName, ContainerState, Fleet, Host, Ownership, Plan, RunState, Running, StepId,
+};
+use fleet::plan::plan;
+
+/// `plan` as text: a line for each step and each conflict.
+fn drawn(plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in &plan.steps {
+        let _ = write!(text, "+ {}  {}", step.id, step.reason);
+        if step.consequence != Consequence::None {
+            let _ = write!(text, "  ({:?})", step.consequence);
+        }
+        if !step.after.is_empty() {
+            let after: Vec<String> = step.after.iter().map(StepId::to_string).collect();
+            let _ = write!(text, "  after [{}]", after.join(", "));
+        }
+        text.push('\n');
+    }
+    for conflict in &plan.conflicts {
+        let _ = writeln!(text, "! {}  {}", conflict.target, conflict.message);
+        let _ = writeln!(text, "  hint: {}", conflict.hint);
+    }
+    if text.is_empty() { "nothing to do\n".to_owned() } else { text }
+}
+
+fn planned(fleet: &Fleet, host: &Host) -> String {
+    drawn(&plan(fleet, host))
+}
+
+fn one() -> Fleet {
+    build::fleet_of(vec![build::spec("a", 11)])
+}
+
+fn two() -> Fleet {
+    build::fleet_of(vec![build::spec("a", 11), build::spec("b", 12)])
+}
+
+/// A host on which all of `fleet` runs as it should.
+fn converged_host(fleet: &Fleet) -> Host {
+    let mut host = build::bare_host();
+    host.links.insert(fleet.network.bridge.clone(), build::bridge(&fleet.network));
+    for (slot, spec) in (0..).zip(&fleet.containers) {
+        host.containers.insert(spec.name.clone(), build::running_container(build::record(fleet, spec, slot)));
+    }
+    host
+}
+
+fn name(text: &str) -> ContainerName {
+    build::container_name(text)
+}
+
+fn container<'a>(host: &'a mut Host, of: &str) -> &'a mut ContainerState {
+    host.containers.get_mut(&name(of)).expect("the host has it")
+}
+
+fn running<'a>(host: &'a mut Host, of: &str) -> &'a mut Running {
+    match &mut container(host, of).run {
+        RunState::Running(running) => running,
+        RunState::Stopped | RunState::Restarting(_) | RunState::Incomplete(_) => panic!("`{of}` runs"),
+    }
+}
+
+fn make_foreign(host: &mut Host, of: &str) {
+    container(host, of).ownership = Ownership::Foreign;
+}

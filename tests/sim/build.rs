@@ -1,0 +1,164 @@
+//! Fleets and hosts for tests: the fleet `dev`, and a host on which all of it runs.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use fleet::model::{
+    Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, EngineKind, Fleet, FleetName,
+    GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource, ImageState, Init, Limits,
+    LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource, MountSpec, NetworkSpec, Ownership,
+    Restart, RunState, Running, SecuritySpec, hosts_digest,
+};
+use ipnet::Ipv4Net;
+
+pub(crate) fn container_name(text: &str) -> ContainerName {
+    text.parse().expect("a container name")
+}
+
+pub(crate) fn fleet_name(text: &str) -> FleetName {
+    text.parse().expect("a fleet name")
+}
+
+/// The digest whose digits are all `digit`.
+pub(crate) fn digest(digit: char) -> ImageDigest {
+    ImageDigest(digit.to_string().repeat(64))
+}
+
+pub(crate) fn file_image(path: &str) -> ImageSource {
+    ImageSource::File { path: PathBuf::from(path), sha256: None }
+}
+
+pub(crate) fn network() -> NetworkSpec {
+    NetworkSpec {
+        bridge: "fleet0".to_owned(),
+        mac: MacAddress::derive(&["bridge", "dev"]),
+        subnet: "10.42.0.0/24".parse().expect("a subnet"),
+        gateway: Ipv4Addr::new(10, 42, 0, 1),
+        dns: Vec::new(),
+    }
+}
+
+/// The container `name` with the address `10.42.0.LAST`.
+pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
+    ContainerSpec {
+        name: container_name(name),
+        image: file_image("/a.tar.gz"),
+        init: Init::Auto,
+        limits: Limits { memory: Some(Bytes(256 << 20)), ..Limits::default() },
+        link: LinkSpec {
+            bridge: network().bridge,
+            host_name: format!("fl-{name}"),
+            address: Ipv4Net::new(Ipv4Addr::new(10, 42, 0, last), 24).expect("a prefix length"),
+            gateway: network().gateway,
+            mac: MacAddress::derive(&["link", name]),
+        },
+        guest: GuestSpec {
+            hostname: name.to_owned(),
+            machine_id: MachineId::derive("dev", name),
+            users: Vec::new(),
+            ssh_keys: Vec::new(),
+            dns: Vec::new(),
+            templates: std::collections::BTreeMap::new(),
+        },
+        stop_timeout_s: 10,
+        restart: Restart::default(),
+        security: SecuritySpec::default(),
+        mounts: Vec::new(),
+        devices: Vec::new(),
+    }
+}
+
+/// The volume `name` mounted at `target`.
+pub(crate) fn volume(name: &str, target: &str) -> MountSpec {
+    let source = MountSource::Volume { name: name.to_owned() };
+    MountSpec { source, target: PathBuf::from(target), read_only: false }
+}
+
+/// The host's device `path` at the same place in the guest.
+pub(crate) fn device(path: &str) -> DeviceSpec {
+    DeviceSpec { source: PathBuf::from(path), target: PathBuf::from(path), mode: 0o666 }
+}
+
+/// The fleet `dev` of these containers.
+pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
+    let entry = |spec: &ContainerSpec| HostEntry {
+        address: spec.link.address.addr(),
+        names: vec![spec.guest.hostname.clone(), format!("{}.dev", spec.guest.hostname)],
+    };
+    Fleet {
+        name: fleet_name("dev"),
+        file: PathBuf::from("fleet.yaml"),
+        engine: EngineKind::Native,
+        network: network(),
+        keeps_volumes: true,
+        hosts: containers.iter().map(entry).collect(),
+        containers,
+    }
+}
+
+/// The range in slot `slot` of the pool.
+pub(crate) fn ids(slot: u32) -> IdRange {
+    IdRange { base: ID_POOL.start + slot * ID_RANGE_LENGTH }
+}
+
+/// The record of a container of `fleet` that was made as `spec` from the image whose digits are `a`.
+pub(crate) fn record(fleet: &Fleet, spec: &ContainerSpec, slot: u32) -> ContainerRecord {
+    ContainerRecord {
+        fleet: fleet.name.clone(),
+        engine: fleet.engine,
+        spec: spec.clone(),
+        image: digest('a'),
+        ids: ids(slot),
+        hosts: hosts_digest(&fleet.hosts),
+    }
+}
+
+/// What a container that was just started with `limits` does.
+pub(crate) fn running(limits: Limits) -> Running {
+    Running {
+        pid: 1000,
+        init: None,
+        monitor: MonitorState::Alive(999),
+        frozen: false,
+        limits,
+        memory_used: None,
+        link_up: true,
+        started_at_s: 1_700_000_000,
+    }
+}
+
+/// A container of ours that runs.
+pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
+    ContainerState {
+        name: record.spec.name.clone(),
+        run: RunState::Running(running(record.spec.limits.clone())),
+        ownership: Ownership::Ours(Box::new(record)),
+        last_exit: None,
+    }
+}
+
+/// The bridge of `network` as it should be.
+pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
+    let address = Ipv4Net::new(network.gateway, network.subnet.prefix_len()).expect("a prefix length");
+    LinkState { kind: LinkKind::Bridge, mac: Some(network.mac), up: true, addresses: vec![address], controller: None }
+}
+
+/// A network card with `address`.
+pub(crate) fn card(address: &str) -> LinkState {
+    LinkState {
+        kind: LinkKind::Other,
+        mac: Some(MacAddress([0, 1, 2, 3, 4, 5])),
+        up: true,
+        addresses: vec![address.parse().expect("an address")],
+        controller: None,
+    }
+}
+
+/// A host that has a network card and the image `/a.tar.gz`, and nothing of ours.
+pub(crate) fn bare_host() -> Host {
+    Host {
+        links: [("eth0".to_owned(), card("192.168.7.9/24"))].into(),
+        images: [(file_image("/a.tar.gz"), ImageState::Stored(digest('a')))].into(),
+        ..Host::default()
+    }
+}

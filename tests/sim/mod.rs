@@ -1,0 +1,310 @@
+//! A simulated host: what the real one does, in memory, step by step, with a kill wherever a test wants one.
+//!
+//! It is suspicious: whatever a real host would refuse, or a user would regret, is a failed step.
+
+pub(crate) mod build;
+pub(crate) mod random;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use fleet::converge::{Gate, Perform, converge};
+use fleet::model::{
+    Action, ContainerName, ContainerRecord, ContainerState, GuestSpec, Host, ID_RANGE_LENGTH, ImageDigest, ImageState,
+    Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkSpec, Outcome, Ownership, Plan, RunState,
+    Running, Step, StepFailure,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Why a lock can be had.
+const UNPOISONED: &str = "nothing panics while it holds the lock";
+
+/// A host in memory, which does steps until it is killed: from then on nothing happens any more.
+struct SimHost {
+    world: Mutex<World>,
+    /// Events until the kill.
+    left: Mutex<usize>,
+}
+
+/// What a host is, beyond what can be observed of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct World {
+    pub(crate) host: Host,
+    /// What stands in each guest's files: the guest's part and the digest of the host table.
+    pub(crate) files: BTreeMap<ContainerName, (GuestSpec, String)>,
+    /// What each running container was started with.
+    pub(crate) in_force: BTreeMap<ContainerName, ContainerRecord>,
+}
+
+/// One change of the host, which happens wholly or not at all.
+type Event = Box<dyn FnOnce(&mut World) + Send>;
+
+impl World {
+    /// The world of `host`, whose containers are what their records say.
+    pub(crate) fn of(host: Host) -> World {
+        let mut world = World { host, files: BTreeMap::new(), in_force: BTreeMap::new() };
+        for (name, container) in &world.host.containers {
+            let Ownership::Ours(record) = &container.ownership else { continue };
+            world.files.insert(name.clone(), (record.spec.guest.clone(), record.hosts.clone()));
+            if matches!(container.run, RunState::Running(_) | RunState::Restarting(_)) {
+                world.in_force.insert(name.clone(), (**record).clone());
+            }
+        }
+        world
+    }
+
+    /// Runs `plan` in this world until `events` events have happened, if that is given. Returns the number of events
+    /// that did.
+    pub(crate) fn apply(&mut self, plan: &Plan, events: Option<usize>) -> (Outcome, usize) {
+        let budget = events.unwrap_or(usize::MAX);
+        let sim = Arc::new(SimHost { world: Mutex::new(self.clone()), left: Mutex::new(budget) });
+        let (events, _) = mpsc::unbounded_channel();
+        let (_never, stop) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let outcome = runtime.block_on(converge(plan, Arc::clone(&sim), 3, events, stop));
+        *self = sim.world().clone();
+        let left = *sim.left.lock().expect(UNPOISONED);
+        (outcome, budget - left)
+    }
+
+    fn run_of(&self, name: &ContainerName) -> Option<&RunState> {
+        self.host.containers.get(name).map(|container| &container.run)
+    }
+
+    fn set_run(&mut self, name: &ContainerName, run: RunState) {
+        self.host.containers.get_mut(name).expect("it was looked up before").run = run;
+    }
+
+    fn record_of(&self, name: &ContainerName) -> Result<&ContainerRecord, String> {
+        match self.host.containers.get(name).map(|container| &container.ownership) {
+            Some(Ownership::Ours(record)) => Ok(record),
+            Some(Ownership::Foreign) => Err(format!("`{name}` is not ours")),
+            None => Err(format!("`{name}` does not exist")),
+        }
+    }
+
+    fn set_record(&mut self, record: ContainerRecord) {
+        let container = self.host.containers.get_mut(&record.spec.name).expect("it was looked up before");
+        container.ownership = Ownership::Ours(Box::new(record));
+    }
+
+    fn has_image(&self, digest: &ImageDigest) -> bool {
+        self.host.images.values().any(|state| *state == ImageState::Stored(digest.clone()))
+    }
+
+    /// The events that make up `action`, or why it is impossible now.
+    fn events_of(&self, action: &Action) -> Result<Vec<Event>, String> {
+        match action {
+            Action::EnsureNetwork(network) => self.ensure_network(network),
+            Action::DeleteNetwork(network) => self.delete_network(network.clone()),
+            Action::FetchImage { digest, .. } => Ok(fetch(digest.clone())),
+            Action::Create(record) => self.create((**record).clone()),
+            Action::Configure(record) => self.configure((**record).clone()),
+            Action::SetLimits(record) => self.set_limits((**record).clone()),
+            Action::Start(name) => self.start(name.clone()),
+            Action::Adopt(name) => self.adopt(name.clone()),
+            Action::Stop { name, .. } => self.stop(name.clone()),
+            Action::Delete(name) => self.delete(name.clone()),
+            Action::DeleteVolume(name) => self.delete_volume(name.clone()),
+        }
+    }
+
+    fn ensure_network(&self, network: &NetworkSpec) -> Result<Vec<Event>, String> {
+        let name = network.bridge.clone();
+        if self.host.links.get(&name).is_some_and(|link| link.mac != Some(network.mac)) {
+            return Err(format!("`{name}` is not ours"));
+        }
+        if let Some((other, _)) = self.host.link_overlapping(network.subnet, &name) {
+            return Err(format!("`{other}` has an address of the subnet"));
+        }
+        let whole = build::bridge(network);
+        let bare = LinkState { up: false, addresses: Vec::new(), ..whole.clone() };
+        let other_name = name.clone();
+        Ok(vec![
+            Box::new(move |world| {
+                world.host.links.entry(name).or_insert(bare);
+            }),
+            Box::new(move |world| drop(world.host.links.insert(other_name, whole))),
+        ])
+    }
+
+    fn delete_network(&self, network: NetworkSpec) -> Result<Vec<Event>, String> {
+        let Some(link) = self.host.links.get(&network.bridge) else { return Ok(Vec::new()) };
+        if link.mac != Some(network.mac) || link.kind != LinkKind::Bridge {
+            return Err(format!("`{}` is not ours", network.bridge));
+        }
+        if self.in_force.values().any(|record| record.spec.link.bridge == network.bridge) {
+            return Err(format!("`{}` has ports", network.bridge));
+        }
+        Ok(vec![Box::new(move |world| drop(world.host.links.remove(&network.bridge)))])
+    }
+
+    fn create(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {
+        let name = record.spec.name.clone();
+        if self.host.containers.contains_key(&name) {
+            return Err(format!("`{name}` exists"));
+        }
+        if !self.has_image(&record.image) {
+            return Err(format!("there is no image {}", record.image.short()));
+        }
+        let taken = self.host.containers.keys().filter_map(|other| self.record_of(other).ok());
+        if taken.into_iter().any(|other| other.ids.base.abs_diff(record.ids.base) < ID_RANGE_LENGTH) {
+            return Err(format!("the ids of `{name}` are taken"));
+        }
+        let written = (record.spec.guest.clone(), record.hosts.clone());
+        let (first, second, third) = (name.clone(), name.clone(), name);
+        Ok(vec![
+            Box::new(move |world| {
+                let run = RunState::Incomplete("its creation was interrupted".to_owned());
+                let ownership = Ownership::Ours(Box::new(record));
+                world
+                    .host
+                    .containers
+                    .insert(first.clone(), ContainerState { name: first, ownership, run, last_exit: None });
+            }),
+            Box::new(move |world| drop(world.files.insert(second, written))),
+            Box::new(move |world| world.set_run(&third, RunState::Stopped)),
+        ])
+    }
+
+    fn configure(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {
+        let name = record.spec.name.clone();
+        let before = self.record_of(&name)?;
+        if (before.ids, &before.image) != (record.ids, &record.image) {
+            return Err(format!("`{name}` cannot change its ids or its image in place"));
+        }
+        let written = (record.spec.guest.clone(), record.hosts.clone());
+        Ok(vec![
+            Box::new(move |world| drop(world.files.insert(name, written))),
+            Box::new(move |world| world.set_record(record)),
+        ])
+    }
+
+    fn set_limits(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {
+        let name = record.spec.name.clone();
+        self.record_of(&name)?;
+        let set = move |world: &mut World, limits: Limits| {
+            if let Some(RunState::Running(running)) = world.host.containers.get_mut(&name).map(|found| &mut found.run) {
+                running.limits = limits;
+            }
+        };
+        let limits = record.spec.limits.clone();
+        Ok(vec![Box::new(move |world| set(world, limits)), Box::new(move |world| world.set_record(record))])
+    }
+
+    fn start(&self, name: ContainerName) -> Result<Vec<Event>, String> {
+        if self.run_of(&name) != Some(&RunState::Stopped) {
+            return Err(format!("`{name}` is not whole and stopped"));
+        }
+        let record = self.record_of(&name)?.clone();
+        if !self.host.links.get(&record.spec.link.bridge).is_some_and(|bridge| bridge.up) {
+            return Err(format!("`{}` is not up", record.spec.link.bridge));
+        }
+        let address = record.spec.link.address.addr();
+        if self.in_force.values().any(|other| other.spec.link.address.addr() == address) {
+            return Err(format!("{address} of `{name}` is in use"));
+        }
+        let volumes: Vec<String> = record.spec.mounts.iter().filter_map(volume_of).map(str::to_owned).collect();
+        Ok(vec![Box::new(move |world| {
+            world.host.volumes.extend(volumes);
+            world.set_run(&name, RunState::Running(build::running(record.spec.limits.clone())));
+            world.in_force.insert(name, record);
+        })])
+    }
+
+    fn adopt(&self, name: ContainerName) -> Result<Vec<Event>, String> {
+        let Some(RunState::Running(running)) = self.run_of(&name) else { return Err(format!("`{name}` does not run")) };
+        if running.monitor != MonitorState::Dead {
+            return Err(format!("`{name}` has a monitor"));
+        }
+        let adopted = Running { monitor: MonitorState::Alive(999), ..running.clone() };
+        Ok(vec![Box::new(move |world| world.set_run(&name, RunState::Running(adopted)))])
+    }
+
+    fn delete_volume(&self, name: String) -> Result<Vec<Event>, String> {
+        // Volumes of other fleets have the same names and are others.
+        let members = self.in_force.values().filter(|record| record.fleet == build::fleet_name("dev"));
+        if members.flat_map(|record| &record.spec.mounts).any(|mount| volume_of(mount) == Some(&name)) {
+            return Err(format!("the volume `{name}` is in use"));
+        }
+        Ok(vec![Box::new(move |world| {
+            world.host.volumes.remove(&name);
+        })])
+    }
+
+    fn stop(&self, name: ContainerName) -> Result<Vec<Event>, String> {
+        self.record_of(&name)?;
+        Ok(vec![Box::new(move |world| {
+            world.in_force.remove(&name);
+            if let Some(RunState::Running(_) | RunState::Restarting(_)) = world.run_of(&name) {
+                world.set_run(&name, RunState::Stopped);
+            }
+        })])
+    }
+
+    fn delete(&self, name: ContainerName) -> Result<Vec<Event>, String> {
+        self.record_of(&name)?;
+        if let Some(RunState::Running(_) | RunState::Restarting(_)) = self.run_of(&name) {
+            return Err(format!("`{name}` runs"));
+        }
+        let other_name = name.clone();
+        Ok(vec![
+            Box::new(move |world| world.set_run(&name, RunState::Incomplete("half deleted".to_owned()))),
+            Box::new(move |world| {
+                world.host.containers.remove(&other_name);
+                world.files.remove(&other_name);
+            }),
+        ])
+    }
+}
+
+fn fetch(digest: ImageDigest) -> Vec<Event> {
+    vec![Box::new(move |world| {
+        for state in world.host.images.values_mut() {
+            if *state == ImageState::Available(digest.clone()) {
+                *state = ImageState::Stored(digest.clone());
+            }
+        }
+    })]
+}
+
+impl SimHost {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect(UNPOISONED)
+    }
+
+    /// Counts an event down; false once the kill has come.
+    fn is_alive(&self) -> bool {
+        let mut left = self.left.lock().expect(UNPOISONED);
+        let alive = *left > 0;
+        *left = left.saturating_sub(1);
+        alive
+    }
+}
+
+/// The name of the volume that `mount` mounts, if it does.
+fn volume_of(mount: &MountSpec) -> Option<&str> {
+    match &mount.source {
+        MountSource::Volume { name } => Some(name),
+        MountSource::Bind { .. } | MountSource::Overlay { .. } | MountSource::Tmpfs { .. } => None,
+    }
+}
+
+impl Perform for SimHost {
+    async fn perform(&self, step: &Step, gate: Gate) -> Result<Vec<String>, StepFailure> {
+        let failure = |why: String| StepFailure { chain: vec![format!("cannot {}", step.id), why], hint: None };
+        let events = self.world().events_of(&step.action).map_err(failure)?;
+        if let Action::Start(_) = step.action {
+            gate.pass().await;
+        }
+        for event in events {
+            // Other steps get between any two events, as on a real host.
+            tokio::task::yield_now().await;
+            if !self.is_alive() {
+                return Err(failure("killed".to_owned()));
+            }
+            event(&mut self.world());
+        }
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,303 @@
+//! Random fleets, and random hosts on which something of them may be.
+
+use std::collections::BTreeMap;
+
+use fleet::model::{
+    Bytes, ContainerSpec, ContainerState, Cpus, Fleet, Host, ID_POOL, ImageSource, ImageState, Init, InitKind,
+    MacAddress, MonitorState, Ownership, Restart, Restarting, RunState, Weight, hosts_digest,
+};
+use proptest::prelude::*;
+
+use super::{build, volume_of};
+
+/// Few names, addresses and images, so that everything meets everything.
+const NAMES: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
+
+fn images() -> [ImageSource; 3] {
+    [ImageSource::Busybox, build::file_image("/a.tar.gz"), build::file_image("/b.tar.gz")]
+}
+
+/// Specs of some of the containers, no two with one address.
+fn specs() -> impl Strategy<Value = Vec<ContainerSpec>> {
+    let choices = proptest::collection::vec((0..4_u8, choice()), NAMES.len());
+    let addresses = Just((10..10 + NAMES.len()).collect::<Vec<_>>()).prop_shuffle();
+    (choices, addresses).prop_map(|(choices, addresses)| {
+        let all = NAMES.iter().zip(choices).zip(addresses);
+        all.filter(|((_, (is_absent, _)), _)| *is_absent != 0)
+            .map(|((name, (_, choice)), last)| choice.spec(name, u8::try_from(last).expect("small")))
+            .collect()
+    })
+}
+
+/// What a container is like, each part with most weight on one value so that much stays equal.
+#[derive(Debug, Clone)]
+struct Choice {
+    image: usize,
+    memory: Option<u64>,
+    cpus: Option<u32>,
+    hostname: Option<&'static str>,
+    key: Option<&'static str>,
+    init: Init,
+    stop_timeout_s: u32,
+    access: Access,
+}
+
+/// What a container may use, do and see beyond the ordinary. One of it at a time: they do not depend on each other.
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    Ordinary,
+    Weight,
+    Processors,
+    Reading,
+    Restarting,
+    Privileged,
+    NoKill,
+    Parameter,
+    Mounted(&'static str),
+    Fuse,
+}
+
+impl Access {
+    fn give(self, spec: &mut ContainerSpec) {
+        match self {
+            Access::Ordinary => {}
+            Access::Weight => spec.limits.cpu_weight = Weight::new(50),
+            Access::Processors => spec.limits.cpuset = "0-1".parse().ok(),
+            Access::Reading => spec.limits.io.read = Some(Bytes(1 << 20)),
+            Access::Restarting => spec.restart = Restart::Always,
+            Access::Privileged => spec.security.privileged = true,
+            Access::NoKill => drop(spec.security.capabilities.drop.insert("kill".parse().expect("a capability"))),
+            Access::Parameter => {
+                drop(spec.security.sysctls.insert("net.ipv4.ip_forward".to_owned(), "1".to_owned()));
+            }
+            Access::Mounted(volume) => {
+                spec.mounts.push(build::volume(volume, "/srv"));
+            }
+            Access::Fuse => spec.devices.push(build::device("/dev/fuse")),
+        }
+    }
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    prop_oneof![
+        6 => Just(Access::Ordinary),
+        1 => Just(Access::Weight),
+        1 => Just(Access::Processors),
+        1 => Just(Access::Reading),
+        1 => Just(Access::Restarting),
+        1 => Just(Access::Privileged),
+        1 => Just(Access::NoKill),
+        1 => Just(Access::Parameter),
+        1 => Just(Access::Mounted("one")),
+        1 => Just(Access::Mounted("other")),
+        1 => Just(Access::Fuse),
+    ]
+}
+
+impl Choice {
+    fn spec(self, name: &str, last: u8) -> ContainerSpec {
+        let mut spec = build::spec(name, last);
+        spec.image = images()[self.image].clone();
+        spec.limits.memory = self.memory.map(|mib| Bytes(mib << 20));
+        spec.limits.cpus = self.cpus.map(|millis| Cpus { millis });
+        self.hostname.unwrap_or(name).clone_into(&mut spec.guest.hostname);
+        spec.guest.ssh_keys = self.key.map(str::to_owned).into_iter().collect();
+        spec.init = self.init;
+        spec.stop_timeout_s = self.stop_timeout_s;
+        self.access.give(&mut spec);
+        spec
+    }
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let image = prop_oneof![4 => Just(0), 2 => Just(1), 1 => Just(2)];
+    let memory = prop_oneof![3 => Just(Some(256)), 1 => Just(Some(512)), 1 => Just(None)];
+    let cpus = prop_oneof![3 => Just(None), 1 => Just(Some(500))];
+    let hostname = prop_oneof![5 => Just(None), 1 => Just(Some("renamed"))];
+    let key = prop_oneof![3 => Just(None), 1 => Just(Some("ssh-ed25519 AAAA me"))];
+    let init = prop_oneof![5 => Just(Init::Auto), 1 => Just(Init::Kind(InitKind::Systemd))];
+    let stop_timeout_s = prop_oneof![5 => Just(10), 1 => Just(20)];
+    (image, memory, cpus, hostname, key, init, stop_timeout_s, access()).prop_map(
+        |(image, memory, cpus, hostname, key, init, stop_timeout_s, access)| Choice {
+            image,
+            memory,
+            cpus,
+            hostname,
+            key,
+            init,
+            stop_timeout_s,
+            access,
+        },
+    )
+}
+
+/// A fleet with some of the containers.
+pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
+    specs().prop_map(build::fleet_of)
+}
+
+/// What may be the matter with a container on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Matter {
+    Nothing,
+    Stopped,
+    Restarting,
+    NoMonitor,
+    NoLink,
+    OtherLimits,
+    Incomplete,
+    OldImage,
+    OldHosts,
+    OtherFleet,
+    Foreign,
+}
+
+fn matter() -> impl Strategy<Value = Matter> {
+    prop_oneof![
+        12 => Just(Matter::Nothing),
+        6 => Just(Matter::Stopped),
+        3 => Just(Matter::Restarting),
+        3 => Just(Matter::NoMonitor),
+        3 => Just(Matter::NoLink),
+        3 => Just(Matter::OtherLimits),
+        6 => Just(Matter::Incomplete),
+        6 => Just(Matter::OldImage),
+        6 => Just(Matter::OldHosts),
+        1 => Just(Matter::OtherFleet),
+        1 => Just(Matter::Foreign),
+    ]
+}
+
+fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> ContainerState {
+    let mut record = build::record(fleet, spec, slot);
+    match matter {
+        Matter::OldImage => record.image = build::digest('0'),
+        Matter::OldHosts => record.hosts = hosts_digest(&[]),
+        Matter::OtherFleet => {
+            record.fleet = build::fleet_name("other");
+            "other0".clone_into(&mut record.spec.link.bridge);
+            record.spec.link.address = format!("10.99.0.{}/24", slot + 2).parse().expect("an address");
+        }
+        Matter::Nothing
+        | Matter::Stopped
+        | Matter::Restarting
+        | Matter::NoMonitor
+        | Matter::NoLink
+        | Matter::OtherLimits
+        | Matter::Incomplete
+        | Matter::Foreign => {}
+    }
+    let mut container = build::running_container(record);
+    if let RunState::Running(running) = &mut container.run {
+        match matter {
+            Matter::NoMonitor => running.monitor = MonitorState::Dead,
+            Matter::NoLink => running.link_up = false,
+            Matter::OtherLimits => running.limits.pids = Some(7),
+            Matter::Stopped => container.run = RunState::Stopped,
+            Matter::Restarting => {
+                container.run = RunState::Restarting(Restarting { monitor: 999, next_start_s: 1_700_000_060 });
+            }
+            Matter::Incomplete => container.run = RunState::Incomplete("half deleted".to_owned()),
+            Matter::Foreign => container.ownership = Ownership::Foreign,
+            Matter::Nothing | Matter::OldImage | Matter::OldHosts | Matter::OtherFleet => {}
+        }
+    }
+    container
+}
+
+/// What may be the matter with the host's links.
+#[derive(Debug, Clone, Copy)]
+enum Links {
+    Ready,
+    Absent,
+    Down,
+    NoAddress,
+    OtherName,
+    Foreign,
+    Overlapping,
+}
+
+fn links() -> impl Strategy<Value = Links> {
+    prop_oneof![
+        6 => Just(Links::Ready),
+        3 => Just(Links::Absent),
+        2 => Just(Links::Down),
+        2 => Just(Links::NoAddress),
+        2 => Just(Links::OtherName),
+        1 => Just(Links::Foreign),
+        1 => Just(Links::Overlapping),
+    ]
+}
+
+/// A host on which some of the containers were made as some other fleet file said, before this and that happened.
+pub(crate) fn host() -> impl Strategy<Value = Host> {
+    let states = proptest::collection::vec(0..10_u8, 3);
+    (fleet(), proptest::collection::vec(matter(), NAMES.len()), links(), states, any::<bool>()).prop_map(
+        |(mut fleet, matters, links, states, few_ids)| {
+            let mut host = build::bare_host();
+            let bridge = build::bridge(&fleet.network);
+            match links {
+                Links::Ready => drop(host.links.insert("fleet0".to_owned(), bridge)),
+                Links::Absent => {}
+                Links::Down => drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.up = false))),
+                Links::NoAddress => {
+                    drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.addresses.clear())));
+                }
+                Links::OtherName => {
+                    host.links.insert("former0".to_owned(), bridge);
+                    for spec in &mut fleet.containers {
+                        "former0".clone_into(&mut spec.link.bridge);
+                    }
+                }
+                Links::Foreign => {
+                    let mac = Some(MacAddress([2, 0, 0, 0, 0, 1]));
+                    drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.mac = mac)));
+                }
+                Links::Overlapping => {
+                    drop(host.links.insert("vpn0".to_owned(), build::card("10.42.0.200/25")));
+                }
+            }
+            for ((slot, spec), matter) in (0..).zip(&fleet.containers).zip(matters) {
+                host.containers.insert(spec.name.clone(), container(&fleet, spec, slot, matter));
+            }
+            add_neighbours(&mut host, &fleet);
+            host.images = image_states(&states);
+            let mounts = fleet.containers.iter().flat_map(|spec| &spec.mounts);
+            host.volumes = mounts.filter_map(volume_of).map(str::to_owned).collect();
+            host.volumes.insert("former".to_owned());
+            if few_ids {
+                // Twelve slots are left, eight of them taken: new containers must look for theirs.
+                host.foreign_ids.push(build::ids(12).base..ID_POOL.end);
+            }
+            host
+        },
+    )
+}
+
+fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}
+
+/// Containers that are never anything to the fleet.
+fn add_neighbours(host: &mut Host, fleet: &Fleet) {
+    for (slot, name, matter) in [(6, "neighbour", Matter::OtherFleet), (7, "stranger", Matter::Foreign)] {
+        let spec = build::spec(name, 200);
+        host.containers.insert(spec.name.clone(), container(fleet, &spec, slot, matter));
+    }
+}
+
+fn image_states(states: &[u8]) -> BTreeMap<ImageSource, ImageState> {
+    // Two sources have one content.
+    let digests = [build::digest('a'), build::digest('a'), build::digest('b')];
+    let all = images().into_iter().zip(states).zip(digests);
+    all.map(|((source, state), digest)| {
+        let state = match state {
+            0 => ImageState::Unavailable { why: format!("cannot read `{source}`"), hint: None },
+            1..=4 => ImageState::Available(digest),
+            5.. => ImageState::Stored(digest),
+        };
+        (source, state)
+    })
+    .collect()
+}

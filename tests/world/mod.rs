@@ -1,0 +1,220 @@
+//! A corner of the host for one test: its own state root, names and subnet; everything in it is gone at its end.
+#![allow(dead_code, missing_docs, reason = "each test binary uses a part of it")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Real containers share the host's links and groups: one test at a time, in whatever process, so that each can look
+/// for what it left.
+const HOST_LOCK: &str = "/var/tmp/fleet-tests.lock";
+
+/// How long anything that is waited for may take.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What a command of the test's came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: i32) -> Ran {
+        assert_eq!(self.status, status, "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    links_before: Vec<String>,
+    _host: File,
+}
+
+impl World {
+    /// An empty corner. Fails where there is no root: these tests are not skipped.
+    pub(crate) fn new() -> World {
+        assert!(rustix::process::getuid().is_root(), "these tests make real containers: run them as root");
+        let host = File::create(HOST_LOCK).expect(HOST_LOCK);
+        host.lock().expect(HOST_LOCK);
+        let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
+        World { dir, links_before: links(), _host: host }
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("fleet.yaml")
+    }
+
+    /// Writes the fleet file.
+    pub(crate) fn write(&self, text: &str) -> &World {
+        fs::write(self.file(), text).expect("writable");
+        self
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+        command
+            .env_remove("FLEET_FILE")
+            .env("FLEET_ROOT", self.root())
+            .env("NO_COLOR", "1")
+            .current_dir(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs fleet to its end.
+    pub(crate) fn fleet(&self, args: &[&str]) -> Ran {
+        ran(&self.command(args).output().expect("fleet runs"))
+    }
+
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().expect("fleet runs")
+    }
+
+    /// Runs a shell command in a container; its standard output.
+    #[track_caller]
+    pub(crate) fn sh(&self, name: &str, script: &str) -> String {
+        self.fleet(&["exec", name, "--", "/bin/sh", "-c", script]).expect(0).stdout
+    }
+
+    /// Runs a shell command that ends the guest, and with it sometimes the command before it could say how it went.
+    pub(crate) fn last_words(&self, name: &str, script: &str) {
+        let ran = self.fleet(&["exec", name, "--", "/bin/sh", "-c", script]);
+        assert!([0, 128 + 9, 128 + 15].contains(&ran.status), "{ran:?}");
+    }
+
+    /// The status of container `name`, as JSON.
+    pub(crate) fn container(&self, name: &str) -> Value {
+        let status = self.fleet(&["status", "-o", "json"]).expect(0).json();
+        let all = status["containers"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no `{name}` in {status}"))
+    }
+
+    pub(crate) fn state(&self, name: &str) -> String {
+        self.container(name)["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn pid(&self, name: &str) -> u64 {
+        self.container(name)["pid"].as_u64().unwrap_or_else(|| panic!("`{name}` has no pid"))
+    }
+
+    /// The number of steps that an apply would take.
+    pub(crate) fn changes(&self) -> u64 {
+        let plan = self.fleet(&["plan", "-o", "json"]);
+        plan.json()["changes"].as_u64().unwrap_or_else(|| panic!("{plan:?}"))
+    }
+
+    /// Destroys the fleet and checks that nothing of it is left on the host.
+    #[track_caller]
+    pub(crate) fn destroy(&self) {
+        self.fleet(&["destroy", "-y"]).expect(0);
+        self.assert_nothing_left();
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        let root = self.root().display().to_string();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
+        assert_eq!(mounts.lines().filter(|line| line.contains(&root)).collect::<Vec<_>>(), Vec::<&str>::new());
+        assert_eq!(links(), self.links_before);
+        assert_eq!(groups(), Vec::<PathBuf>::new());
+        assert_eq!(names_in(&self.root().join("lxc")), Vec::<String>::new());
+        assert_eq!(names_in(&self.root().join("run/containers")), Vec::<String>::new());
+        assert_eq!(names_in(&self.root().join("fleet/volumes")), Vec::<String>::new());
+        assert_eq!(self.monitors(), Vec::<String>::new());
+    }
+
+    /// Monitors that work for this corner: told by the root in their environment.
+    fn monitors(&self) -> Vec<String> {
+        let root = format!("FLEET_ROOT={}", self.root().display());
+        processes()
+            .into_iter()
+            .filter(|pid| {
+                let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                environment.split(|byte| *byte == 0).any(|one| one == root.as_bytes())
+            })
+            .map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned())
+            .collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A failed test must not disturb the next one. A good one has nothing left.
+        let _ = self.command(&["destroy", "-y"]).output();
+    }
+}
+
+pub(crate) fn ran(output: &Output) -> Ran {
+    Ran {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs a command of the host; its standard output.
+#[track_caller]
+pub(crate) fn host(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().expect(program);
+    ran(&output).expect(0).stdout
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "it did not happen in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// All links of the host but those that appear by themselves.
+fn links() -> Vec<String> {
+    names_in(Path::new("/sys/class/net"))
+}
+
+/// The groups of fleets with a root of their own, in every hierarchy.
+fn groups() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut look = vec![PathBuf::from("/sys/fs/cgroup")];
+    for _ in 0..2 {
+        look = look.iter().flat_map(|dir| names_in(dir).into_iter().map(|name| dir.join(name))).collect();
+        found.extend(
+            look.iter()
+                .filter(|dir| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("fleet-")))
+                .cloned(),
+        );
+    }
+    found
+}
+
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    names.sort();
+    names
+}
+
+fn processes() -> Vec<u32> {
+    names_in(Path::new("/proc")).iter().filter_map(|name| name.parse().ok()).collect()
+}
