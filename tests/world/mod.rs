@@ -38,6 +38,7 @@ impl Ran {
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     links_before: Vec<String>,
+    groups_before: Vec<PathBuf>,
     _host: File,
 }
 
@@ -48,7 +49,7 @@ impl World {
         let host = File::create(HOST_LOCK).expect(HOST_LOCK);
         host.lock().expect(HOST_LOCK);
         let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
-        World { dir, links_before: links(), _host: host }
+        World { dir, links_before: links(), groups_before: groups(), _host: host }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -134,7 +135,7 @@ impl World {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
         assert_eq!(mounts.lines().filter(|line| line.contains(&root)).collect::<Vec<_>>(), Vec::<&str>::new());
         assert_eq!(links(), self.links_before);
-        assert_eq!(groups(), Vec::<PathBuf>::new());
+        assert_eq!(groups(), self.groups_before);
         assert_eq!(names_in(&self.root().join("lxc")), Vec::<String>::new());
         assert_eq!(names_in(&self.root().join("run/containers")), Vec::<String>::new());
         assert_eq!(names_in(&self.root().join("fleet/volumes")), Vec::<String>::new());
