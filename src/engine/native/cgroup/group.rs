@@ -72,18 +72,12 @@ impl Group {
     /// Makes the group everywhere with its limits, before anything runs in it, and gives the guest's part of
     /// version 2 to the guest's root, `owner`.
     pub(in crate::engine::native) fn create(&self, limits: &Limits, owner: u32) -> io::Result<()> {
+        self.hierarchies.make_parent(&self.parent)?;
         for (mount, controllers) in &self.hierarchies.v1 {
-            let is_cpuset = controllers.iter().any(|one| one == "cpuset");
-            let parent = mount.join(&self.parent);
-            make(&parent, is_cpuset)?;
-            make(&parent.join(&self.name), is_cpuset)?;
+            make(&mount.join(&self.parent).join(&self.name), is_cpuset(controllers))?;
         }
         if let Some((mount, controllers)) = &self.hierarchies.v2 {
-            let parent = mount.join(&self.parent);
-            let group = parent.join(&self.name);
-            enable(mount, controllers);
-            make(&parent, false)?;
-            enable(&parent, controllers);
+            let group = mount.join(&self.parent).join(&self.name);
             make(&group, false)?;
             enable(&group, controllers);
             make(&group.join("exec"), false)?;
@@ -205,6 +199,26 @@ impl Group {
         }
         Ok(())
     }
+}
+
+impl Hierarchies {
+    /// Makes the group `parent`, in which containers and monitors have theirs, in every hierarchy. Its controllers
+    /// are enabled while nothing is in it: with processes in it, the kernel would lock all of the host's for 10 ms.
+    pub(super) fn make_parent(&self, parent: &str) -> io::Result<()> {
+        for (mount, controllers) in &self.v1 {
+            make(&mount.join(parent), is_cpuset(controllers))?;
+        }
+        let Some((mount, controllers)) = &self.v2 else { return Ok(()) };
+        enable(mount, controllers);
+        make(&mount.join(parent), false)?;
+        enable(&mount.join(parent), controllers);
+        Ok(())
+    }
+}
+
+/// Whether a hierarchy of version 1 has the controller that needs values before it takes processes.
+pub(super) fn is_cpuset(controllers: &[String]) -> bool {
+    controllers.iter().any(|one| one == "cpuset")
 }
 
 /// The names of all groups under the group `parent`, in any hierarchy.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Hierarchies;
-use super::group::{child_dirs, make};
+use super::group::{child_dirs, is_cpuset, make};
 
 /// The name of the group. No container can have it.
 const MONITORS: &str = ".monitors";
@@ -24,16 +24,14 @@ impl Hierarchies {
     /// hierarchy of version 1. Returns the directory of that of version 2, for clone3(2): there is no cheap way for a
     /// process to move itself in version 2, it would wait for every processor of the host, some 10 ms.
     pub(in crate::engine::native) fn enter_monitors(&self, parent: &str) -> io::Result<Option<OwnedFd>> {
+        self.make_parent(parent)?;
         for (mount, controllers) in &self.v1 {
-            let is_cpuset = controllers.iter().any(|one| one == "cpuset");
-            make(&mount.join(parent), is_cpuset)?;
             let dir = mount.join(parent).join(MONITORS);
-            make(&dir, is_cpuset)?;
+            make(&dir, is_cpuset(controllers))?;
             fs::write(dir.join("tasks"), "0")?;
         }
         let Some((mount, _)) = &self.v2 else { return Ok(None) };
         let dir = mount.join(parent).join(MONITORS);
-        make(&mount.join(parent), false)?;
         make(&dir, false)?;
         Ok(Some(File::open(dir)?.into()))
     }
