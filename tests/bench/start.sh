@@ -4,23 +4,28 @@
 #   sudo tests/bench/start.sh [ROOTFS]
 #
 # ROOTFS (or FLEET_BENCH_ROOTFS): a tar archive or a directory; without one, fleet's built-in busybox.
-# FLEET_BENCH_CONTAINERS (10), FLEET_BENCH_ROUNDS (7), FLEET_BENCH_JOBS (8), FLEET (target/release/fleet).
+# FLEET_BENCH_CONTAINERS (10), FLEET_BENCH_ROUNDS (7), FLEET_BENCH_JOBS (8), FLEET_BENCH_LXC (unprivileged),
+# FLEET (target/release/fleet).
 #
 # Both sides get what they want before the clock starts: the image is unpacked (LXC uses fleet's own copy), LXC's
 # configuration files, directories and bridge are there. fleet reads its file, looks at the host, makes bridge,
 # containers and links while the clock runs. Timed on both sides until every init has been executed.
 #
-# LXC runs privileged: with `lxc.idmap` and `overlay:` over an image that belongs to root, liblxc's guests see a
-# read-only root full of `nobody`. So LXC does less here than fleet, whose containers are unprivileged.
+# LXC's containers are what lxc-create(1) configures for an id range (`common.conf` and `userns.conf` without lxcfs's
+# hook), so that both sides isolate alike. LXC cannot map the ids of overlayfs's layers: it gets a copy of the image that belongs to its
+# range, which all its containers share. FLEET_BENCH_LXC=privileged: without ids of their own, seccomp(2) and the
+# like, the least that LXC can do, and less than fleet does.
 set -euo pipefail
 
 containers=${FLEET_BENCH_CONTAINERS:-10}
 rounds=${FLEET_BENCH_ROUNDS:-7}
 jobs=${FLEET_BENCH_JOBS:-8}
+lxc=${FLEET_BENCH_LXC:-unprivileged}
 rootfs=${1:-${FLEET_BENCH_ROOTFS:-}}
 fleet=${FLEET:-$(dirname "$0")/../../target/release/fleet}
 bridge=flbenchlxc
-subnet=10.97.213
+subnet=10.97.208
+ids=1000000
 work=
 
 main() {
@@ -53,7 +58,7 @@ check() {
         command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
     done
     [ ${#missing[@]} = 0 ] || { echo "missing packages: ${missing[*]}" >&2; exit 1; }
-    [ "$containers" -le 1000 ] && [ "$rounds" -ge 5 ] || { echo "at most 200 containers, at least 5 rounds" >&2; exit 1; }
+    [ "$containers" -le 1000 ] && [ "$rounds" -ge 5 ] || { echo "at most 1000 containers, at least 5 rounds" >&2; exit 1; }
     if ip link show "$bridge" >/dev/null 2>&1; then
         echo "a link named $bridge is there already: is another benchmark running?" >&2
         exit 1
@@ -65,10 +70,10 @@ write_fleet_file() {
     [ -z "$rootfs" ] || image="file:$(realpath "$rootfs")"
     cat >"$work/fleet.yaml" <<EOF
 fleet: bench
-network: {subnet: 10.97.214.0/24}
+network: {subnet: 10.97.224.0/20}
 defaults: {image: "$image", memory: 64MiB}
 containers:
-  bench: {replicas: $containers, ip: 10.97.214.11}
+  bench: {replicas: $containers, ip: 10.97.224.11}
 EOF
 }
 
@@ -83,33 +88,53 @@ warm_up() {
 }
 
 write_lxc_configs() {
-    local image limit number
+    local image limit number address
     image=$(echo "$work"/root/fleet/images/*/rootfs)
     [ -d "$image" ] || { echo "no unpacked image at $image" >&2; exit 1; }
+    [ "$lxc" = privileged ] || image=$(copy_for_ids "$image")
     limit=lxc.cgroup.memory.limit_in_bytes
     [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ] || limit=lxc.cgroup2.memory.max
     ip link add "$bridge" type bridge
-    ip address add "$subnet.1/24" dev "$bridge"
+    ip address add "$subnet.1/20" dev "$bridge"
     ip link set "$bridge" up
     for number in $(seq "$containers"); do
         mkdir -p "$work/lxc/bench-$number"
+        address=${subnet%.*}.$((208 + (number + 10) / 256)).$(((number + 10) % 256))
         cat >"$work/lxc/bench-$number/config" <<EOF
+$(isolation)
 lxc.uts.name = bench-$number
 lxc.init.cmd = /sbin/init
-lxc.mount.auto = proc:mixed sys:mixed
-lxc.tty.max = 0
-lxc.pty.max = 1024
 lxc.apparmor.profile = unconfined
 $limit = 64M
 lxc.net.0.type = veth
 lxc.net.0.link = $bridge
 lxc.net.0.flags = up
 lxc.net.0.name = eth0
-lxc.net.0.ipv4.address = $subnet.$((number + 10))/24 $subnet.255
+lxc.net.0.ipv4.address = $address/20 10.97.223.255
 lxc.net.0.ipv4.gateway = $subnet.1
 lxc.rootfs.path = overlay:$image:$work/lxc/bench-$number/upper
 EOF
     done
+}
+
+isolation() {
+    if [ "$lxc" = privileged ]; then
+        printf '%s\n' 'lxc.mount.auto = proc:mixed sys:mixed' 'lxc.tty.max = 0' 'lxc.pty.max = 1024'
+        return
+    fi
+    printf '%s\n' 'lxc.mount.auto = cgroup:mixed proc:mixed sys:rw' 'lxc.tty.max = 4' 'lxc.pty.max = 1024' \
+        'lxc.seccomp.profile = /usr/share/lxc/config/common.seccomp' \
+        "lxc.idmap = u 0 $ids 65536" "lxc.idmap = g 0 $ids 65536"
+}
+
+# A copy of the directory $1 whose files belong to the ids of LXC's containers; its path.
+copy_for_ids() {
+    local copy=$work/lxc-image uid gid path
+    cp -a "$1" "$copy"
+    while IFS= read -r -d '' uid && IFS= read -r -d '' gid && IFS= read -r -d '' path; do
+        chown -h "$((ids + uid)):$((ids + gid))" "$path"
+    done < <(find "$copy" -printf '%U\0%G\0%p\0')
+    echo "$copy"
 }
 
 names() {
@@ -131,13 +156,15 @@ fleet_round() {
 lxc_round() {
     # Fresh writable layers, as fleet's containers have.
     names | xargs -I{} sh -c "rm -rf '$work/lxc/{}/upper' '$work/lxc/{}/work'; mkdir '$work/lxc/{}/upper'"
+    [ "$lxc" = privileged ] || names | xargs -I{} chown "$ids:$ids" "$work/lxc/{}" "$work/lxc/{}/upper"
     timed lxc-start lxc_all lxc-start -d
     expect_running lxc "$(names | xargs -I{} lxc-info -P "$work/lxc" -s -n {} | grep -c RUNNING)"
     timed lxc-stop lxc_all lxc-stop -k
 }
 
+# Without newuidmap(1) in its PATH, LXC writes the id maps itself, as root may: no entry in /etc/subuid is needed.
 lxc_all() {
-    names | xargs -P "$jobs" -I{} "$1" -P "$work/lxc" "$2" -n {}
+    names | PATH=/usr/sbin "$(command -v xargs)" -P "$jobs" -I{} "$(command -v "$1")" -P "$work/lxc" "$2" -n {}
 }
 
 expect_running() {
@@ -163,12 +190,12 @@ median() {
 }
 
 summary() {
-    echo "medians of $rounds rounds, $containers containers, $jobs at a time, $(nproc) processors:"
+    echo "medians of $rounds rounds, $containers containers, $jobs at a time, $(nproc) processors, LXC $lxc:"
     for label in apply again destroy lxc-start lxc-stop; do
         printf '  %-10s %8s ms\n' "$label" "$(median "$label")"
     done
-    awk -v lxc="$(median lxc-start)" -v fleet="$(median apply)" \
-        'BEGIN { printf "ratio: scripted LXC takes %.2f times as long as fleet apply\n", lxc / fleet }'
+    awk -v apply="$(median apply)" -v start="$(median lxc-start)" -v destroy="$(median destroy)" -v stop="$(median lxc-stop)" \
+        'BEGIN { printf "fleet apply / lxc-start: %.2f, fleet destroy / lxc-stop: %.2f\n", apply / start, destroy / stop }'
 }
 
 clean() {
