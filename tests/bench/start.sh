@@ -5,7 +5,7 @@
 #
 # ROOTFS (or FLEET_BENCH_ROOTFS): a tar archive or a directory; without one, fleet's built-in busybox.
 # FLEET_BENCH_CONTAINERS (10), FLEET_BENCH_ROUNDS (7), FLEET_BENCH_JOBS (8), FLEET_BENCH_LXC (unprivileged),
-# FLEET (target/release/fleet).
+# FLEET_BENCH_DIR (a directory to work below; without one, memory), FLEET (target/release/fleet).
 #
 # Both sides get what they want before the clock starts: the image is unpacked (LXC uses fleet's own copy), LXC's
 # configuration files, directories and bridge are there. fleet reads its file, looks at the host, makes bridge,
@@ -30,10 +30,11 @@ work=
 
 main() {
     check
-    work=$(mktemp -d /var/tmp/fleet-bench.XXXXXX)
+    work=$(mktemp -d "${FLEET_BENCH_DIR:-/var/tmp}/fleet-bench.XXXXXX")
+    chmod 0711 "$work"
     # Both sides work in memory: ext4 passes over the inodes of files deleted in the last minutes, one by one, when it
     # looks for a free one, which only a benchmark notices that deletes all the time.
-    mount -t tmpfs -o mode=0711 fleet-bench "$work"
+    [ -n "${FLEET_BENCH_DIR:-}" ] || mount -t tmpfs -o mode=0711 fleet-bench "$work"
     trap clean EXIT
     trap 'exit 130' INT TERM
     write_fleet_file
@@ -206,8 +207,8 @@ clean() {
     fi
     # What cannot be destroyed is kept, so that it can be looked at.
     if [ ! -d "$work/root" ] || run_fleet destroy -y "$work/fleet.yaml"; then
-        umount "$work"
-        rmdir "$work"
+        if mountpoint -q "$work"; then umount "$work"; fi
+        rm -rf --one-file-system "$work"
     else
         echo "left behind: $work" >&2
     fi
