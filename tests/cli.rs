@@ -84,7 +84,7 @@ fn the_help_lists_every_verb_and_option() {
               Do so many things at the same time
 
               [env: FLEET_JOBS]
-              [default: 8]
+              [default: 32]
 
       -y, --yes
               Answer yes to every question

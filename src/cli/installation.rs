@@ -66,6 +66,7 @@ pub(super) fn engine_failed(error: &EngineError) -> CliError {
 
 /// The runtime that a command works in. The process has threads from here on.
 pub(super) fn runtime() -> Result<Runtime, CliError> {
-    let built = Builder::new_multi_thread().enable_all().build();
+    // What takes long blocks, and is done by threads of its own: one for the rest is enough.
+    let built = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     built.map_err(|source| CliError::io("cannot start the runtime's threads", &source))
 }

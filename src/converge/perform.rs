@@ -1,17 +1,18 @@
 //! Does the steps of a plan on the host.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::converge::{Gate, Perform};
 use crate::engine::{Engine, EngineError};
 use crate::guest::{HostKey, Occasion, provision};
 use crate::image::Images;
-use crate::model::{Action, ContainerRecord, ContainerSpec, Fleet, Step, StepFailure};
+use crate::model::{Action, ContainerName, ContainerRecord, ContainerSpec, Fleet, FleetName, Step, StepFailure};
 use crate::network;
 use crate::store::{Layout, Volumes, write_atomic, write_volatile};
 
@@ -22,6 +23,7 @@ pub struct HostPerformer {
     images: Images,
     fleet: Arc<Fleet>,
     secret: Arc<[u8]>,
+    host_keys: Arc<Mutex<BTreeMap<ContainerName, HostKey>>>,
     known_hosts: PathBuf,
     volumes: Volumes,
 }
@@ -41,7 +43,7 @@ impl HostPerformer {
         let known_hosts = layout.fleet(&fleet.name).join("known_hosts");
         let volumes = layout.volumes(&fleet.name);
         let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
-        Ok(HostPerformer { engine, images, fleet, secret, known_hosts, volumes })
+        Ok(HostPerformer { engine, images, fleet, secret, host_keys: Arc::default(), known_hosts, volumes })
     }
 
     /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
@@ -73,7 +75,7 @@ impl HostPerformer {
     }
 
     fn known_host(&self, spec: &ContainerSpec) -> String {
-        let key = HostKey::derive(&self.secret, self.fleet.name.as_str(), spec.name.as_str());
+        let key = self.host_key(&self.fleet.name, &spec.name);
         let key: Vec<&str> = key.public.split_ascii_whitespace().take(2).collect();
         format!("{},{},{} {}\n", spec.name, spec.guest.hostname, spec.link.address.addr(), key.join(" "))
     }
@@ -93,7 +95,7 @@ impl HostPerformer {
     }
 
     fn provision(&self, record: &ContainerRecord, occasion: Occasion) -> Result<Vec<String>, StepFailure> {
-        let key = self.host_key(record);
+        let key = self.host_key(&record.fleet, &record.spec.name);
         let mut warnings = Vec::new();
         self.engine
             .with_root(record, &mut |root| {
@@ -104,8 +106,14 @@ impl HostPerformer {
         Ok(warnings)
     }
 
-    fn host_key(&self, record: &ContainerRecord) -> HostKey {
-        HostKey::derive(&self.secret, record.fleet.as_str(), record.spec.name.as_str())
+    /// The host key of container `name`. Both its guest and the fleet's `known_hosts` ask for it.
+    fn host_key(&self, fleet: &FleetName, name: &ContainerName) -> HostKey {
+        let known = |keys: &Mutex<BTreeMap<_, HostKey>>| keys.lock().ok()?.get(name).cloned();
+        known(&self.host_keys).unwrap_or_else(|| {
+            let key = HostKey::derive(&self.secret, fleet.as_str(), name.as_str());
+            let _ = self.host_keys.lock().map(|mut keys| keys.insert(name.clone(), key.clone()));
+            key
+        })
     }
 
     /// What blocks: files, mounts, processes.

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use crate::model::{ContainerRecord, HostEntry};
-use crate::template::{TemplateError, TemplateName, Templates};
+use crate::template::{Data, TemplateError, TemplateName, Templates};
 
 /// The data of every template.
 #[derive(Debug, Clone, Serialize)]
@@ -54,7 +54,8 @@ pub(super) struct UserFacts<'a> {
 #[derive(Debug)]
 pub(super) struct Renderer<'a> {
     templates: Templates,
-    facts: Facts<'a>,
+    data: Data,
+    users: Vec<UserFacts<'a>>,
 }
 
 impl<'a> Renderer<'a> {
@@ -65,18 +66,19 @@ impl<'a> Renderer<'a> {
         dns: Vec<IpAddr>,
     ) -> Result<Renderer<'a>, TemplateError> {
         let templates = Templates::builtin_with(&record.spec.guest.templates)?;
-        Ok(Renderer { templates, facts: facts(record, hosts, dns) })
+        let facts = facts(record, hosts, dns);
+        Ok(Renderer { templates, data: Data::new(&facts), users: facts.users })
     }
 
     /// The text of template `name`.
     pub(super) fn render(&self, name: TemplateName) -> Result<String, TemplateError> {
-        self.templates.render(name, &self.facts)
+        self.templates.render(name, &self.data)
     }
 
     /// The text of template `name`, which is about the user `user`.
     pub(super) fn render_for(&self, name: TemplateName, user: &str) -> Result<String, TemplateError> {
-        let user = self.facts.users.iter().find(|known| known.name == user).copied();
-        self.templates.render(name, &Facts { user, ..self.facts.clone() })
+        let user = self.users.iter().find(|known| known.name == user).copied();
+        self.templates.render(name, &self.data.with("user", &user))
     }
 }
 

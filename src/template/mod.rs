@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use handlebars::Handlebars;
+use handlebars::{Context, Handlebars};
 use serde::Serialize;
 
 pub use error::TemplateError;
@@ -51,9 +51,34 @@ impl Templates {
     }
 
     /// The text that the template `name` makes of `data`.
-    pub fn render(&self, name: TemplateName, data: &impl Serialize) -> Result<String, TemplateError> {
-        self.registry.render(name.as_str(), data).map_err(|error| TemplateError::render(name, &error))
+    pub fn render(&self, name: TemplateName, data: &Data) -> Result<String, TemplateError> {
+        self.registry.render_with_context(name.as_str(), &data.0).map_err(|error| TemplateError::render(name, &error))
     }
+}
+
+/// What templates can say, brought into their form once for all of them.
+#[derive(Debug, Clone)]
+pub struct Data(Context);
+
+impl Data {
+    /// Templates name the fields of `facts`, a plain struct.
+    pub fn new(facts: &impl Serialize) -> Data {
+        Data(Context::from(plain(facts)))
+    }
+
+    /// The same with `value` as the field `name`.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &impl Serialize) -> Data {
+        let mut data = self.clone();
+        if let Some(fields) = data.0.data_mut().as_object_mut() {
+            fields.insert(name.to_owned(), plain(value));
+        }
+        data
+    }
+}
+
+fn plain(data: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(data).expect("its fields have names, and its numbers are finite")
 }
 
 #[cfg(test)]
@@ -68,7 +93,7 @@ mod tests {
     #[test]
     fn an_override_stands_in_for_its_namesake_alone() {
         let templates = with("hosts", "{{fleet}}: {{join names \", \"}} <&>\n").expect("it is correct");
-        let data = json!({"fleet": "demo", "names": ["a", "b"], "hostname": "db"});
+        let data = Data::new(&json!({"fleet": "demo", "names": ["a", "b"], "hostname": "db"}));
         assert_eq!(templates.render(TemplateName::Hosts, &data).expect("rendered"), "demo: a, b <&>\n");
         assert_eq!(templates.render(TemplateName::Hostname, &data).expect("rendered"), "db\n");
     }
@@ -91,14 +116,17 @@ mod tests {
     #[test]
     fn a_variable_that_the_data_lacks_is_an_error() {
         let templates = with("hosts", "a\n{{hostnaem}}\n").expect("the syntax is correct");
-        let error = templates.render(TemplateName::Hosts, &json!({"hostname": "db"})).expect_err("no such variable");
+        let error = templates
+            .render(TemplateName::Hosts, &Data::new(&json!({"hostname": "db"})))
+            .expect_err("no such variable");
         insta::assert_snapshot!(error, @"cannot render template `hosts`: line 2, column 1: there is no variable `hostnaem`");
     }
 
     #[test]
     fn joining_what_is_not_a_list_is_an_error() {
         let templates = with("hosts", "{{join hostname \" \"}}").expect("the syntax is correct");
-        let error = templates.render(TemplateName::Hosts, &json!({"hostname": "db"})).expect_err("not a list");
+        let error =
+            templates.render(TemplateName::Hosts, &Data::new(&json!({"hostname": "db"}))).expect_err("not a list");
         insta::assert_snapshot!(error, @"cannot render template `hosts`: line 1, column 1: `join` takes a list and a separator");
     }
 }

@@ -158,12 +158,13 @@ impl Client {
     }
 }
 
-/// Moves this process to where monitors live: the end of its caller's group must not be theirs. Returns the group of
-/// version 2 that they are to be made in.
-fn leave_callers_groups(layout: &Layout) -> Result<Option<OwnedFd>, StartFailure> {
-    Hierarchies::detect(layout.containers())
-        .and_then(|hierarchies| hierarchies.enter_monitors(&group_parent(layout)))
-        .step(|| "cannot enter the group of the monitors".to_owned())
+/// Moves this process to where monitors live: the end of its caller's group must not be theirs. Returns the host's
+/// hierarchies, and the group of version 2 that monitors are to be made in.
+fn leave_callers_groups(layout: &Layout) -> Result<(Hierarchies, Option<OwnedFd>), StartFailure> {
+    let step = || "cannot enter the group of the monitors".to_owned();
+    let hierarchies = Hierarchies::detect(layout.containers()).step(step)?;
+    let group = hierarchies.enter_monitors(&group_parent(layout)).step(step)?;
+    Ok((hierarchies, group))
 }
 
 /// The launcher's whole life.
@@ -173,25 +174,23 @@ fn serve(socket: &MessageSocket) -> u8 {
     let _ = rustix::process::setsid();
     // Monitors that end are nobody's concern here.
     let _ = set_children(Children::Forgotten);
-    let mut group = None;
+    let mut place = None;
     while let Ok(Some(received)) = socket.receive() {
         let Ok(job) = serde_json::from_slice::<Job>(&received.bytes) else { continue };
         let mut fds = received.fds.into_iter();
         let Some(mut client) = fds.next().map(|fd| Client(UnixStream::from(fd))) else { continue };
         let lock = fds.next();
         // Once for all monitors, and not before there is one to fork: who starts nothing makes no group.
-        if group.is_none() {
-            match leave_callers_groups(&job.layout()) {
-                Ok(dir) => group = Some(dir),
-                Err(failure) => {
-                    client.report(&Err(failure));
-                    continue;
-                }
+        let (hierarchies, group) = match place.take().map_or_else(|| leave_callers_groups(&job.layout()), Ok) {
+            Ok(found) => place.insert(found),
+            Err(failure) => {
+                client.report(&Err(failure));
+                continue;
             }
-        }
-        let group = group.as_ref().and_then(|dir| dir.as_ref()).map(OwnedFd::as_fd);
+        };
+        let request = CloneRequest { namespaces: 0, cgroup: group.as_ref().map(OwnedFd::as_fd) };
         // On failure the closure, and with it the client's socket, is dropped: the client sees it close.
-        let _ = clone_into(CloneRequest { namespaces: 0, cgroup: group }, move || monitor::run(&job, client, lock));
+        let _ = clone_into(request, move || monitor::run(&job, hierarchies, client, lock));
     }
     0
 }

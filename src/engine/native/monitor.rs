@@ -10,23 +10,23 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::adopt::reopen_console;
 use super::backoff::Backoff;
-use super::cgroup::to_keep_open;
+use super::cgroup::{Hierarchies, to_keep_open};
 use super::console::Console;
 use super::failure::{StartFailure, Step as _};
 use super::launcher::{Client, Job};
 use super::run_state::{ProcessId, RunFile, boot_id};
 use super::start::{Machine, Ready, Started, prepare};
 use super::stop_sign::StopSign;
-use super::{cleanup, ended, machine_of};
+use super::{cleanup, ended, machine_with};
 use crate::model::{Ending, LastExit};
 use crate::store::{Layout, write_volatile};
 use crate::sys::{Children, close_all_except, give_back_memory, keep_capabilities, set_children, set_process_name};
 
 /// Runs the container that `job` names, or goes on with it if its init runs and its monitor was killed; returns when
-/// it is down for good. `client` hears how that begins, and says when the init is to be executed. `lock` is the host's
+/// it is down for good. `hierarchies` are the host's. `client` hears how that begins, and says when the init is to be executed. `lock` is the host's
 /// lock: while it is open, nobody takes a half-started container for a broken one.
-pub(super) fn run(job: &Job, mut client: Client, lock: Option<OwnedFd>) -> u8 {
-    let begun = Monitor::new(job, &client, lock.as_ref()).and_then(|monitor| monitor.begin(&mut client));
+pub(super) fn run(job: &Job, hierarchies: &Hierarchies, mut client: Client, lock: Option<OwnedFd>) -> u8 {
+    let begun = Monitor::new(job, hierarchies, &client, lock.as_ref()).and_then(|monitor| monitor.begin(&mut client));
     let (mut monitor, mut init) = match begun {
         Ok(Some(begun)) => begun,
         Ok(None) => return 1,
@@ -47,8 +47,12 @@ pub(super) fn run(job: &Job, mut client: Client, lock: Option<OwnedFd>) -> u8 {
     u8::from(cleanup(&monitor.machine).is_err())
 }
 
-struct Monitor {
+/// How long a container runs before its monitor gives back the memory that it needed to start it.
+const SETTLING: Duration = Duration::from_secs(1);
+
+struct Monitor<'a> {
     layout: Layout,
+    hierarchies: &'a Hierarchies,
     machine: Machine,
     console: Console,
     stop_sign: StopSign,
@@ -72,10 +76,15 @@ enum Kinship {
     Adopted,
 }
 
-impl Monitor {
+impl<'a> Monitor<'a> {
     /// Makes this process a monitor: nothing of the caller's terminal, directory, descriptors or name is kept but
     /// `client` and `lock`.
-    fn new(job: &Job, client: &Client, lock: Option<&OwnedFd>) -> Result<Monitor, StartFailure> {
+    fn new(
+        job: &Job,
+        hierarchies: &'a Hierarchies,
+        client: &Client,
+        lock: Option<&OwnedFd>,
+    ) -> Result<Monitor<'a>, StartFailure> {
         let step = || "cannot become a monitor".to_owned();
         let kept: Vec<BorrowedFd<'_>> =
             [client.as_fd()].into_iter().chain(lock.map(OwnedFd::as_fd)).chain(to_keep_open()).collect();
@@ -92,14 +101,15 @@ impl Monitor {
         keep_capabilities().step(step)?;
         let stop_sign = StopSign::look_out().step(step)?;
         let layout = job.layout();
-        let machine = machine_of(&layout, &job.name).step(|| format!("cannot read the record of `{}`", job.name))?;
+        let machine = machine_with(&layout, &job.name, hierarchies)
+            .step(|| format!("cannot read the record of `{}`", job.name))?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(machine.paths.run()).step(step)?;
         let console = Console::new(&machine.paths);
-        Ok(Monitor { layout, machine, console, stop_sign, backoff: Backoff::new() })
+        Ok(Monitor { layout, hierarchies, machine, console, stop_sign, backoff: Backoff::new() })
     }
 
     /// The first run: a start, unless the container runs already. `None` if the client gave it up.
-    fn begin(mut self, client: &mut Client) -> Result<Option<(Monitor, Init)>, StartFailure> {
+    fn begin(mut self, client: &mut Client) -> Result<Option<(Monitor<'a>, Init)>, StartFailure> {
         if let Some(state) = RunFile::load_running(&self.machine.paths.run_state()) {
             client.report(&Ok(()));
             client.wants_start();
@@ -154,9 +164,19 @@ impl Monitor {
 
     /// Looks after the console until the init has ended.
     fn watch(&mut self, init: &Init) -> Ending {
-        // From now on it waits, most often for long.
+        // Most often nothing happens for long. That is worth some work, once there are no others left to be started.
+        while init.since.elapsed() < SETTLING {
+            if self.wait(Some(&init.pidfd), Some(SETTLING)) {
+                return self.ending_of(init);
+            }
+        }
         give_back_memory();
         while !self.wait(Some(&init.pidfd), None) {}
+        self.ending_of(init)
+    }
+
+    /// How the init ended.
+    fn ending_of(&mut self, init: &Init) -> Ending {
         self.console.read_rest();
         self.console.connect(None);
         match init.kinship {
@@ -199,7 +219,7 @@ impl Monitor {
 
     /// Reads the record again: it may have changed since the last start. `None` if the container is gone.
     fn read_again(&mut self) -> Option<()> {
-        self.machine = machine_of(&self.layout, &self.machine.record.spec.name).ok()?;
+        self.machine = machine_with(&self.layout, &self.machine.record.spec.name, self.hierarchies).ok()?;
         Some(())
     }
 
