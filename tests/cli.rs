@@ -84,7 +84,7 @@ fn the_help_lists_every_verb_and_option() {
               Do so many things at the same time
 
               [env: FLEET_JOBS]
-              [default: 32]
+              [default: 64]
 
       -y, --yes
               Answer yes to every question

@@ -24,7 +24,7 @@ pub(super) struct GlobalArguments {
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Output,
     /// Do so many things at the same time
-    #[arg(long, global = true, env = "FLEET_JOBS", hide_env_values = true, value_name = "N", default_value = "32")]
+    #[arg(long, global = true, env = "FLEET_JOBS", hide_env_values = true, value_name = "N", default_value = "64")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: u16,
     /// Answer yes to every question

@@ -75,7 +75,8 @@ pub trait Engine: Send + Sync {
     /// Publishes `record` as what the container is; with it a created container appears.
     fn record(&self, record: &ContainerRecord) -> Result<(), EngineError>;
 
-    /// Returns when what was created and recorded so far would outlive a power cut.
+    /// Ends a series of calls: returns when what was created and recorded would outlive a power cut, and nothing is
+    /// left of what was stopped.
     fn settle(&self) -> Result<(), EngineError>;
 
     /// Sets the limits of a running container; of a stopped one nothing.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -45,8 +47,25 @@ pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
     }
 }
 
+/// How long the kernel may take to take network namespaces apart.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Returns when the link with the host end `host_name` is gone. It goes with the network namespace of its other end,
+/// whose processes have ended: in the kernel's own time and many at once, which is much less work than to remove one by
+/// one. One that is still there at last, because somebody holds its namespace, is removed.
+pub fn await_removal(host_name: &str) -> io::Result<()> {
+    let deadline = Instant::now() + REMOVAL_DEADLINE;
+    while if_nametoindex(host_name).is_ok() {
+        if Instant::now() > deadline {
+            return remove_link(host_name);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
 /// Removes the host end `host_name`, and with it the whole pair. One that is absent is removed already.
-pub fn remove_link(host_name: &str) -> io::Result<()> {
+fn remove_link(host_name: &str) -> io::Result<()> {
     let Ok(index) = if_nametoindex(host_name) else { return Ok(()) };
     let message = LinkMessageBuilder::<LinkUnspec>::default().index(index).build();
     match RouteSocket::open()?.request(RouteNetlinkMessage::DelLink(message), 0) {

@@ -8,7 +8,7 @@ mod guest_link;
 mod socket;
 
 pub use bridge::{delete, ensure, observe};
-pub use guest_link::{configure_inside, connect_guest, remove_link};
+pub use guest_link::{await_removal, configure_inside, connect_guest};
 
 /// A network operation that failed.
 #[derive(Debug, thiserror::Error)]

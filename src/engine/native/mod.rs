@@ -60,7 +60,7 @@ use self::run_state::RunFile;
 use self::start::Machine;
 use crate::engine::{Engine, EngineError, Prepared, WithRoot};
 use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState, hex, stable_hash};
-use crate::network::remove_link;
+use crate::network::await_removal;
 use crate::store::{HostLock, Layout, sync_file_system_of};
 
 /// The native engine.
@@ -124,6 +124,7 @@ impl Engine for NativeEngine {
     }
 
     fn settle(&self) -> Result<(), EngineError> {
+        self.hierarchies.remove_parent(&group_parent(&self.layout));
         sync_file_system_of(self.layout.containers())
             .map_err(|error| EngineError::because("cannot write the containers to the disk", error))
     }
@@ -170,9 +171,7 @@ impl Engine for NativeEngine {
 
     fn delete(&self, name: &ContainerName) -> Result<(), EngineError> {
         files::delete(&self.layout, name)
-            .map_err(|error| EngineError::because(format!("cannot delete `{name}`"), error))?;
-        self.hierarchies.remove_parent(&group_parent(&self.layout));
-        Ok(())
+            .map_err(|error| EngineError::because(format!("cannot delete `{name}`"), error))
     }
 }
 
@@ -242,8 +241,8 @@ fn machine_with(layout: &Layout, name: &ContainerName, hierarchies: &Hierarchies
 /// Removes what lives only while the container runs: processes, groups, link, state. All of it may be gone already.
 fn cleanup(machine: &Machine) -> io::Result<()> {
     machine.group.kill()?;
-    remove_link(&machine.record.spec.link.host_name)?;
     machine.group.remove()?;
+    await_removal(&machine.record.spec.link.host_name)?;
     match std::fs::remove_dir_all(machine.paths.run()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
