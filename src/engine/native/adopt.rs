@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{
-    DumpableBehavior, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, set_dumpable_behavior, waitpid,
-};
+use rustix::process::{DumpableBehavior, Signal, WaitOptions, pidfd_send_signal, set_dumpable_behavior, waitpid};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Group;
@@ -16,7 +14,7 @@ use super::failure::{StartFailure, Step as _};
 use super::guest_root::GuestRoot;
 use super::stop::wait_for_end;
 use super::system_mounts::remount_console;
-use crate::sys::{MessageSocket, become_namespace_root, fork};
+use crate::sys::{MessageSocket, become_namespace_root};
 
 /// How long the guest may make it take: a file system of its own making may never answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -25,21 +23,19 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Serialize, Deserialize)]
 struct Opened(Result<(), StartFailure>);
 
-/// Opens a terminal in the guest with the cgroups `group` whose init is behind `init`, and mounts it on the guest's `/dev/console`. Returns the
-/// master end. The caller has one thread.
+/// Opens a terminal in the guest with the cgroups `group` whose init is behind `init`, and mounts it on the guest's
+/// `/dev/console`. Returns the master end. The caller has one thread.
 pub(super) fn reopen_console(group: &Group, init: &OwnedFd) -> Result<OwnedFd, StartFailure> {
     let step = || "cannot open a new console in the guest".to_owned();
     let (ours, theirs) = MessageSocket::pair().step(step)?;
-    let inside = fork(|| tell(&theirs, open_inside(group, init))).step(step)?;
+    let inside = group.fork_inside(|| tell(&theirs, open_inside(group, init))).step(step)?;
     drop(theirs);
     let answer = receive(&ours).step(step);
     // Done with or stuck, it is not needed any more.
-    if let Ok(pidfd) = pidfd_open(inside, PidfdFlags::empty()) {
-        let _ = pidfd_send_signal(&pidfd, Signal::KILL);
-        // One that is stuck in the kernel goes when the container does.
-        let _ = wait_for_end(pidfd.as_fd(), DEADLINE);
-    }
-    let _ = waitpid(Some(inside), WaitOptions::NOHANG);
+    let _ = pidfd_send_signal(&inside.pidfd, Signal::KILL);
+    // One that is stuck in the kernel goes when the container does.
+    let _ = wait_for_end(inside.pidfd.as_fd(), DEADLINE);
+    let _ = waitpid(Some(inside.pid), WaitOptions::NOHANG);
     let (Opened(opened), master) = answer?;
     opened?;
     master.ok_or("no terminal came").step(step)
@@ -70,7 +66,7 @@ fn open_inside(group: &Group, init: &OwnedFd) -> Result<OwnedFd, StartFailure> {
     // Inside, the guest could otherwise reach this process, and with it the host (CVE-2019-5736).
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step(step)?;
     // Devices that a privileged guest may not use shall not be opened for it either.
-    group.enter().step(step)?;
+    group.enter_v1().step(step)?;
     match setns(init.as_fd(), CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {
         // A privileged container has no user namespace of its own, and to enter one's own is an error (setns(2)).
         Err(nix::errno::Errno::EINVAL) => setns(init.as_fd(), CloneFlags::CLONE_NEWNS).step(step)?,

@@ -63,7 +63,7 @@ fn enter(entrance: &Entrance<'_>) -> io::Result<()> {
     awaited.add(Signal::SIGCHLD);
     awaited.thread_block()?;
     limit_resources(entrance.security, std::process::id())?;
-    entrance.group.enter()?;
+    entrance.group.enter_v1()?;
     Ok(setns(entrance.init.as_fd(), entrance.namespaces)?)
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use nix::sched::CloneFlags;
 use nix::sys::wait::{WaitStatus, waitpid};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::enter::{Entrance, OWN_FAILURE, enter_and_wait};
 use super::run_state::RunFile;
@@ -21,7 +21,7 @@ use super::terminal::{is_wanted, relay_pipes, relay_terminal};
 use crate::engine::EngineError;
 use crate::model::{ContainerName, GuestCommand};
 use crate::store::Layout;
-use crate::sys::{MessageSocket, fork, privilege_bounds};
+use crate::sys::{Cloned, MessageSocket, privilege_bounds};
 
 /// The exit status for a container that runs no command.
 const NO_CONTAINER: u8 = 1;
@@ -95,10 +95,9 @@ fn namespaces_of(pid: u32) -> io::Result<CloneFlags> {
 fn run(entrance: &Entrance<'_>) -> io::Result<Result<u8, NotExecuted>> {
     let signals = Signals::block()?;
     let (ours, theirs) = MessageSocket::pair()?;
-    let between = fork(|| enter_and_wait(entrance, &theirs))?;
+    let Cloned { pid: between, pidfd } = entrance.group.fork_inside(|| enter_and_wait(entrance, &theirs))?;
     // With its own copy open, the caller would wait for a message of its own.
     drop(theirs);
-    let pidfd = pidfd_open(between, PidfdFlags::empty())?;
     if let Some(status) = wait_for_word(&ours, &pidfd, &signals)? {
         wait(between)?;
         return Ok(Ok(status));

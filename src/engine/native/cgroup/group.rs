@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Hierarchies;
 use super::limits::{ControllerDir, LimitFiles};
 use crate::model::{Bytes, Limits};
-use crate::sys::{self, AllowedDevice};
+use crate::sys::{self, AllowedDevice, CloneRequest, Cloned, clone_into};
 
 /// Controllers that a container's group gets in version 2, as far as the host has them.
 const V2_CONTROLLERS: [&str; 6] = ["memory", "cpu", "pids", "cpuset", "io", "hugetlb"];
@@ -125,10 +125,7 @@ impl Group {
 
     /// The guest's directory in version 2, for clone3(2); `None` on a host without version 2.
     pub(in crate::engine::native) fn open_guest_dir(&self) -> io::Result<Option<OwnedFd>> {
-        let Some(dir) = self.v2_dir() else { return Ok(None) };
-        let path = dir.join("guest");
-        let directory = libc::O_PATH | libc::O_DIRECTORY;
-        Ok(Some(OpenOptions::new().read(true).custom_flags(directory).open(path)?.into()))
+        self.v2_dir().map(|dir| open_group(&dir.join("guest"))).transpose()
     }
 
     /// The files through which a thread enters the groups of version 1: it writes `0`. Moving itself by `tasks` is
@@ -137,12 +134,14 @@ impl Group {
         self.v1_dirs().map(|dir| OpenOptions::new().write(true).open(dir.join("tasks"))).collect()
     }
 
-    /// Moves the calling, single-threaded process into the group, beside the guest's own processes.
-    pub(in crate::engine::native) fn enter(&self) -> io::Result<()> {
-        for mut tasks in self.open_v1_tasks()? {
-            tasks.write_all(b"0")?;
-        }
-        let Some(dir) = self.v2_dir() else { return Ok(()) };
+    /// Runs `child` in a new process in the group of version 2, beside the guest's own processes, which then enters
+    /// those of version 1 by [`Group::enter_v1`]. It is made there: a process that moves itself in version 2 waits for
+    /// every processor of the host, some 10 ms. The caller has one thread.
+    pub(in crate::engine::native) fn fork_inside(&self, child: impl Fn() -> u8) -> io::Result<Cloned> {
+        let make = |group: Option<OwnedFd>| {
+            clone_into(CloneRequest { namespaces: 0, cgroup: group.as_ref().map(OwnedFd::as_fd) }, &child)
+        };
+        let Some(dir) = self.v2_dir() else { return make(None) };
         let visible = dir.join("guest").join(VISITORS);
         // One that the guest made in its place may be frozen, or take no processes.
         let is_ours = match fs::create_dir(&visible) {
@@ -151,10 +150,15 @@ impl Group {
             }
             other => other.is_ok(),
         };
-        if is_ours && fs::write(visible.join("cgroup.procs"), "0").is_ok() {
-            return Ok(());
+        if is_ours && let Ok(made) = make(Some(open_group(&visible)?)) {
+            return Ok(made);
         }
-        fs::write(dir.join("exec/cgroup.procs"), "0")
+        make(Some(open_group(&dir.join("exec"))?))
+    }
+
+    /// Moves the calling, single-threaded process into the groups of version 1.
+    pub(in crate::engine::native) fn enter_v1(&self) -> io::Result<()> {
+        self.open_v1_tasks()?.iter_mut().try_for_each(|tasks| tasks.write_all(b"0"))
     }
 
     /// Whether a process is in the group or below it.
@@ -214,6 +218,11 @@ impl Hierarchies {
         enable(&mount.join(parent), controllers);
         Ok(())
     }
+}
+
+/// Opens the directory of a group of version 2, for clone3(2).
+fn open_group(dir: &Path) -> io::Result<OwnedFd> {
+    Ok(OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir)?.into())
 }
 
 /// Whether a hierarchy of version 1 has the controller that needs values before it takes processes.
