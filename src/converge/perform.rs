@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::converge::{Gate, Perform};
 use crate::engine::{Engine, EngineError};
-use crate::guest::{HostKey, Occasion, provision};
+use crate::guest::{HostKey, HostTable, Occasion, provision};
 use crate::image::Images;
 use crate::model::{Action, ContainerName, ContainerRecord, ContainerSpec, Fleet, FleetName, Step, StepFailure};
 use crate::network;
@@ -22,6 +22,7 @@ pub struct HostPerformer {
     engine: Arc<dyn Engine>,
     images: Images,
     fleet: Arc<Fleet>,
+    hosts: Arc<HostTable>,
     secret: Arc<[u8]>,
     host_keys: Arc<Mutex<BTreeMap<ContainerName, HostKey>>>,
     known_hosts: PathBuf,
@@ -43,7 +44,8 @@ impl HostPerformer {
         let known_hosts = layout.fleet(&fleet.name).join("known_hosts");
         let volumes = layout.volumes(&fleet.name);
         let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
-        Ok(HostPerformer { engine, images, fleet, secret, host_keys: Arc::default(), known_hosts, volumes })
+        let hosts = Arc::new(HostTable::new(fleet.hosts.clone()));
+        Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys: Arc::default(), known_hosts, volumes })
     }
 
     /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
@@ -99,7 +101,7 @@ impl HostPerformer {
         let mut warnings = Vec::new();
         self.engine
             .with_root(record, &mut |root| {
-                warnings = provision(root, record, &self.fleet.hosts, &key, occasion)?;
+                warnings = provision(root, record, &self.hosts, &key, occasion)?;
                 Ok(())
             })
             .map_err(|error| engine_failure(&error))?;

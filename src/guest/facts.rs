@@ -1,10 +1,12 @@
 //! What templates can say of a container.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
+use super::HostTable;
 use crate::model::{ContainerRecord, HostEntry};
 use crate::template::{Data, TemplateError, TemplateName, Templates};
 
@@ -56,18 +58,39 @@ pub(super) struct Renderer<'a> {
     templates: Templates,
     data: Data,
     users: Vec<UserFacts<'a>>,
+    record: &'a ContainerRecord,
+    hosts: &'a HostTable,
 }
 
 impl<'a> Renderer<'a> {
     /// Compiles what `record` replaces and gathers the data.
     pub(super) fn new(
         record: &'a ContainerRecord,
-        hosts: &[HostEntry],
+        hosts: &'a HostTable,
         dns: Vec<IpAddr>,
     ) -> Result<Renderer<'a>, TemplateError> {
-        let templates = Templates::builtin_with(&record.spec.guest.templates)?;
-        let facts = facts(record, hosts, dns);
-        Ok(Renderer { templates, data: Data::new(&facts), users: facts.users })
+        let guest = &record.spec.guest;
+        let templates = Templates::builtin_with(&guest.templates)?;
+        // No other built-in template looks at it, and it is long.
+        let own_hosts = if shares_hosts(record, hosts) {
+            Vec::new()
+        } else {
+            hosts.with_own_name(record.spec.link.address.addr(), &guest.hostname)
+        };
+        let facts = facts(record, own_hosts, dns);
+        Ok(Renderer { templates, data: Data::new(&facts), users: facts.users, record, hosts })
+    }
+
+    /// The text of `/etc/hosts`.
+    pub(super) fn hosts(&self) -> Result<Cow<'_, str>, TemplateError> {
+        if !shares_hosts(self.record, self.hosts) {
+            return self.render(TemplateName::Hosts).map(Cow::Owned);
+        }
+        if let Some(text) = self.hosts.shared_text.get() {
+            return Ok(Cow::Borrowed(text));
+        }
+        let text = self.templates.render(TemplateName::Hosts, &self.data.with("hosts", &self.hosts.entries()))?;
+        Ok(Cow::Borrowed(self.hosts.shared_text.get_or_init(|| text)))
     }
 
     /// The text of template `name`.
@@ -82,7 +105,12 @@ impl<'a> Renderer<'a> {
     }
 }
 
-fn facts<'a>(record: &'a ContainerRecord, hosts: &[HostEntry], dns: Vec<IpAddr>) -> Facts<'a> {
+/// Whether the guest's host table is that of all others: the built-in template says nothing of a single guest.
+fn shares_hosts(record: &ContainerRecord, hosts: &HostTable) -> bool {
+    record.spec.guest.templates.is_empty() && hosts.names(&record.spec.guest.hostname)
+}
+
+fn facts(record: &ContainerRecord, hosts: Vec<HostEntry>, dns: Vec<IpAddr>) -> Facts<'_> {
     let (link, guest) = (&record.spec.link, &record.spec.guest);
     Facts {
         fleet: record.fleet.as_str(),
@@ -96,21 +124,8 @@ fn facts<'a>(record: &'a ContainerRecord, hosts: &[HostEntry], dns: Vec<IpAddr>)
         gateway: link.gateway,
         mac: link.mac.to_string(),
         dns,
-        hosts: hosts_with_own_name(hosts, link.address.addr(), &guest.hostname),
+        hosts,
         users: guest.users.iter().map(|user| UserFacts { name: &user.name, sudo: user.sudo }).collect(),
         user: None,
     }
-}
-
-/// The table in which the guest finds its own host name, whatever that is: sudo(8) and many servers look it up.
-fn hosts_with_own_name(hosts: &[HostEntry], address: Ipv4Addr, hostname: &str) -> Vec<HostEntry> {
-    let mut hosts = hosts.to_vec();
-    if hosts.iter().any(|entry| entry.names.iter().any(|name| name == hostname)) {
-        return hosts;
-    }
-    match hosts.iter_mut().find(|entry| entry.address == address) {
-        Some(own) => own.names.push(hostname.to_owned()),
-        None => hosts.push(HostEntry { address, names: vec![hostname.to_owned()] }),
-    }
-    hosts
 }

@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod home;
 mod host_key;
+mod host_table;
 mod init;
 mod inittab;
 mod keys;
@@ -24,9 +25,10 @@ mod users;
 
 pub use error::GuestError;
 pub use host_key::HostKey;
+pub use host_table::HostTable;
 pub use resolvers::host_resolvers;
 
-use crate::model::{ContainerRecord, HostEntry};
+use crate::model::ContainerRecord;
 use crate::sys::RootDir;
 
 /// When a guest is provisioned.
@@ -43,7 +45,7 @@ pub enum Occasion {
 pub fn provision(
     root: &RootDir,
     record: &ContainerRecord,
-    hosts: &[HostEntry],
+    hosts: &HostTable,
     host_key: &HostKey,
     occasion: Occasion,
 ) -> Result<Vec<String>, GuestError> {

@@ -17,7 +17,7 @@ pub(super) fn ensure_names(
 ) -> Result<(), GuestError> {
     editor.ensure_directory("/etc", Attributes::root(0o755))?;
     editor.ensure_file("/etc/hostname", renderer.render(TemplateName::Hostname)?, PLAIN)?;
-    editor.ensure_file("/etc/hosts", renderer.render(TemplateName::Hosts)?, PLAIN)?;
+    editor.ensure_file("/etc/hosts", renderer.hosts()?.as_ref(), PLAIN)?;
     // Often a link to a file of systemd-resolved or resolvconf: replaced, as what is behind it is lost at every boot.
     editor.ensure_file("/etc/resolv.conf", renderer.render(TemplateName::ResolvConf)?, PLAIN)?;
     ensure_machine_id(editor, machine_id)

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use super::{GuestError, HostKey, Occasion, provision};
+use super::{GuestError, HostKey, HostTable, Occasion, provision};
 use crate::model::{
     ContainerRecord, ContainerSpec, EngineKind, GuestSpec, HostEntry, IdRange, ImageDigest, ImageSource, Init, Limits,
     LinkSpec, MachineId, Restart, SecuritySpec, UserSpec,
@@ -58,7 +58,7 @@ impl Guest {
             address: address.parse().expect("an address"),
             names: vec![name.to_owned(), format!("{name}.demo")],
         });
-        provision(&root, record, &hosts, &HostKey::derive(b"secret", "demo", "db"), occasion)
+        provision(&root, record, &HostTable::new(hosts.to_vec()), &HostKey::derive(b"secret", "demo", "db"), occasion)
     }
 
     /// Provisions before the first start; returns what changed, then the warnings. Once more must write nothing.
