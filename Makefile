@@ -5,6 +5,8 @@ DEMO := examples/quickstart.yaml
 # What the tests call, each with the Debian package that has it.
 TOOLS := cc:gcc busybox:busybox-static setpriv:util-linux ssh:openssh-client mmdebstrap:mmdebstrap xz:xz-utils zstd:zstd ip:iproute2 \
 	ping:iputils-ping
+# What the slower tests call beside them.
+SLOW_TOOLS := lxcfs:lxcfs
 # What tests/vm/run.sh calls, and the releases of Debian whose kernels the tests run on.
 VM_TOOLS := qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs jq:jq strip:binutils
 VM_SUITE ?= bookworm trixie
@@ -74,6 +76,7 @@ test: need-root need-cargo need-packages
 	cargo test
 
 test-all: test test-v2
+	@$(call need,$(SLOW_TOOLS))
 	cargo test -- --include-ignored
 
 test-v2: need-root need-cargo need-cc

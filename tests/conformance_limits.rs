@@ -4,6 +4,7 @@ mod world;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use world::{World, eventually};
 
@@ -105,5 +106,46 @@ fn a_fork_bomb_stays_in_its_container_and_its_neighbour_answers() {
     assert!(processes().0 <= 40);
     assert_eq!(world.sh("bounded-2", "echo fine"), "fine\n");
     assert_eq!(world.state("bounded-1"), "running");
+    world.destroy();
+}
+
+/// lxcfs(1), mounted where guests look for it; gone with this.
+struct Lxcfs(std::process::Child);
+
+impl Lxcfs {
+    fn start() -> Lxcfs {
+        fs::create_dir_all("/var/lib/lxcfs").expect("made");
+        let mut command = std::process::Command::new("lxcfs");
+        command.args(["-f", "/var/lib/lxcfs"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("lxcfs is installed");
+        eventually("lxcfs answers", || fs::read_to_string("/var/lib/lxcfs/proc/meminfo").is_ok());
+        Lxcfs(child)
+    }
+}
+
+impl Drop for Lxcfs {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        let _ = std::process::Command::new("umount").arg("/var/lib/lxcfs").status();
+    }
+}
+
+#[test]
+#[ignore = "mounts lxcfs for the whole host"]
+fn a_guest_sees_its_own_limits_where_lxcfs_runs() {
+    let world = World::new();
+    let lxcfs = Lxcfs::start();
+    world.write(&fleet("memory: 64MiB, cpuset: 0")).fleet(&["apply"]).expect(0);
+    assert_eq!(world.sh("bounded-1", "grep MemTotal /proc/meminfo").split_whitespace().nth(1), Some("65536"));
+    assert_eq!(world.sh("bounded-1", "grep -c ^processor /proc/cpuinfo; cat /sys/devices/system/cpu/online"), "1\n0\n");
+    let up: f64 = world.sh("bounded-1", "cat /proc/uptime").split(' ').next().expect("a number").parse().expect("one");
+    assert!(up < 60.0, "{up} s is the host's uptime");
+    assert_eq!(world.changes(), 0);
+    // Its death is no reason not to start a guest.
+    drop(lxcfs);
+    world.fleet(&["stop", "bounded-1"]).expect(0);
+    world.fleet(&["start", "bounded-1"]).expect(0);
+    assert_ne!(world.sh("bounded-1", "grep MemTotal /proc/meminfo").split_whitespace().nth(1), Some("65536"));
     world.destroy();
 }

@@ -90,12 +90,13 @@ boot() {
         -serial "file:$work/console" -serial stdio -serial "file:$work/status" < /dev/null
 }
 
-# kvm if an empty machine of it keeps running: some hosts offer a /dev/kvm that cannot do what it says.
+# kvm if the kernel gets as far with it as to the end of its RAM disk: some hosts offer a /dev/kvm that cannot do what it
+# says, or takes longer than an emulator.
 accelerator() {
-    local status=0
-    timeout 2 qemu-system-x86_64 -accel kvm -cpu max -nodefaults -display none -m 64 > /dev/null 2>&1 < /dev/null ||
-        status=$?
-    if [ $status = 124 ]; then echo kvm; else echo tcg,thread=multi; fi
+    local words
+    words=$(timeout 5 qemu-system-x86_64 -accel kvm -cpu max -nodefaults -display none -m 512 -no-reboot \
+        -kernel "$cache/kernel" -initrd "$cache/initrd" -append console=ttyS0 -serial stdio 2>&1 < /dev/null) || true
+    if [[ $words == *'Freeing initrd memory'* ]]; then echo kvm; else echo tcg,thread=multi; fi
 }
 
 work=$(mktemp -d)

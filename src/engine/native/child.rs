@@ -18,6 +18,7 @@ use super::confinement::{confine, limit_resources};
 use super::failure::{StartFailure, Step as _};
 use super::guest_mounts::attach_mounts;
 use super::guest_root::GuestRoot;
+use super::lxcfs::View;
 use super::system_mounts::SystemMounts;
 use crate::model::{LinkSpec, MountSpec, SecuritySpec};
 use crate::network::configure_inside;
@@ -59,6 +60,8 @@ pub(super) struct ChildSetup<'a> {
     pub(super) tasks: Vec<File>,
     /// Whether the host has cgroups of version 2.
     pub(super) has_cgroup2: bool,
+    /// What lxcfs shows in place of the kernel's files.
+    pub(super) views: Vec<View>,
     pub(super) hostname: &'a str,
     pub(super) link: &'a LinkSpec,
     pub(super) security: &'a SecuritySpec,
@@ -95,6 +98,11 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     let root = GuestRoot::attach(root)?;
     let mounts = SystemMounts { writable_sys, has_cgroup2: setup.has_cgroup2, security: setup.security };
     let console = mounts.mount(&root, dev.as_fd())?;
+    for view in &setup.views {
+        if root.open_if_there(&view.place)?.is_some() {
+            root.attach_at(view.mount.as_fd(), &view.place)?;
+        }
+    }
     attach_mounts(&setup.socket, &root, setup.mounts)?;
     rustix::system::sethostname(setup.hostname.as_bytes()).step(|| "cannot set the host name".to_owned())?;
     root.enter()?;

@@ -25,6 +25,7 @@ mod inits;
 mod inspect;
 mod launcher;
 mod login;
+mod lxcfs;
 mod monitor;
 mod mount_stage;
 mod mounts;

@@ -15,6 +15,7 @@ use super::confinement::limit_resources;
 use super::dev::{mount_dev, usable_devices};
 use super::failure::{StartFailure, Step as _};
 use super::inits::detect_init;
+use super::lxcfs;
 use super::mounts::open_mounts;
 use super::overlay::mount_for_guest;
 use super::paths::ContainerPaths;
@@ -76,6 +77,8 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
         socket: theirs,
         tasks,
         has_cgroup2: machine.has_cgroup2,
+        // Nothing is covered where containers are run inside.
+        views: if record.spec.security.nesting { Vec::new() } else { lxcfs::views() },
         hostname: &record.spec.guest.hostname,
         link: &record.spec.link,
         security: &record.spec.security,
