@@ -6,6 +6,7 @@
 mod command;
 mod container;
 mod ending;
+mod firewall;
 mod fleet;
 mod guest;
 mod host;
@@ -18,6 +19,7 @@ mod name;
 mod network;
 mod outcome;
 mod plan;
+mod rule;
 mod security;
 mod size;
 
@@ -27,6 +29,7 @@ pub use container::{
     RunState, Running,
 };
 pub use ending::{Ending, LastExit};
+pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
 pub use fleet::{EngineKind, Fleet};
 pub use guest::{GuestSpec, HostEntry, UserSpec, hosts_digest};
 pub use host::{Host, LinkKind, LinkState};
@@ -39,5 +42,6 @@ pub use name::{ContainerName, FleetName, NameError};
 pub use network::{LinkSpec, MacAddress, NetworkSpec, NetworkState};
 pub use outcome::{Event, Outcome, StepFailure, StepResult};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
+pub use rule::{BRIDGE_GROUP, Comparison, Connection, Expression, Meta, Payload, Protocol, Rule};
 pub use security::{Capability, CapabilityChanges, Resource, ResourceLimit, Seccomp, SecuritySpec, UnknownWord};
 pub use size::{Bytes, Cpus, SizeError};

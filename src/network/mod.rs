@@ -5,10 +5,12 @@
 
 mod bridge;
 mod guest_link;
+mod nft;
 mod socket;
 
 pub use bridge::{delete, ensure, observe};
 pub use guest_link::{await_removal, configure_inside, connect_guest};
+pub use nft::{read_firewall, write_chains};
 
 /// A network operation that failed.
 #[derive(Debug, thiserror::Error)]

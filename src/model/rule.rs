@@ -1,0 +1,299 @@
+//! A rule of the packet filter: what it matches, and what happens.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+/// The group of links (`ip link set group`) that the bridges of all fleets of a host are in, under whatever root: by it
+/// one fleet's rules tell the others' packets.
+pub const BRIDGE_GROUP: u32 = 0xf1ee7;
+
+/// A rule: what it matches, each expression narrowing it down, and at the end what happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What it is for, in words; the kernel keeps it, and `nft list ruleset` shows it.
+    pub comment: String,
+    /// The kernel's own instructions (`linux/netfilter/nf_tables.h`), which work on one register.
+    pub expressions: Vec<Expression>,
+}
+
+/// An instruction of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expression {
+    /// Load what is known of the packet besides its bytes.
+    Meta(Meta),
+    /// Load what is known of its connection.
+    Connection(Connection),
+    /// Load bytes of it.
+    Payload(Payload),
+    /// Load the type of the destination as the routing table has it (`RTN_*`).
+    DestinationType,
+    /// Keep those bits of what was loaded.
+    Mask(Vec<u8>),
+    /// Go on only if what was loaded compares so with the value.
+    Compare(Comparison, Vec<u8>),
+    /// Accept the packet, in this chain.
+    Accept,
+    /// Drop it for good.
+    Drop,
+    /// Send its connection to that address, and port if one is given.
+    SendTo(Ipv4Addr, Option<u16>),
+    /// Give its connection the host's address as source.
+    Masquerade,
+    /// Something that fleet never writes, by its name in the kernel.
+    Other(String),
+}
+
+/// What is known of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meta {
+    /// The link it came in by, 16 bytes.
+    FromLink,
+    /// The link it leaves by, 16 bytes.
+    ToLink,
+    /// The group of the former, 4 bytes in the host's order.
+    FromGroup,
+    /// The group of the latter.
+    ToGroup,
+    /// `NFPROTO_*`, 1 byte.
+    Family,
+    /// `IPPROTO_*`, 1 byte.
+    Protocol,
+}
+
+/// What is known of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// Bits, 4 bytes in the host's order.
+    State,
+    /// 0 with whoever began it, 1 against, 1 byte.
+    Direction,
+    /// `IPS_*`, 4 bytes in the host's order.
+    Status,
+}
+
+/// Bytes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// IPv4: the source.
+    Source,
+    /// IPv4: the destination.
+    Destination,
+    /// TCP and UDP: the destination port.
+    DestinationPort,
+}
+
+/// How to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    AtMost,
+    AtLeast,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+/// `linux/netfilter.h`.
+const NFPROTO_IPV4: u8 = 2;
+/// `linux/rtnetlink.h`.
+const RTN_LOCAL: u32 = 2;
+/// `NF_CT_STATE_*_BIT` of `linux/netfilter/nf_conntrack_common.h`.
+const INVALID: u32 = 1;
+const RELATED: u32 = 4;
+/// `IPS_DST_NAT` of the same.
+const SENT_ELSEWHERE: u32 = 1 << 5;
+/// `IFNAMSIZ`.
+const LINK_NAME: usize = 16;
+
+impl Rule {
+    /// One that matches everything, and does nothing yet.
+    #[must_use]
+    pub fn new(comment: impl Into<String>) -> Rule {
+        Rule { comment: comment.into(), expressions: Vec::new() }
+    }
+
+    fn and(mut self, expressions: impl IntoIterator<Item = Expression>) -> Rule {
+        self.expressions.extend(expressions);
+        self
+    }
+
+    fn compare(self, load: Expression, comparison: Comparison, value: impl Into<Vec<u8>>) -> Rule {
+        self.and([load, Expression::Compare(comparison, value.into())])
+    }
+
+    fn bits(self, load: Connection, bits: u32) -> Rule {
+        let masked = self.and([Expression::Connection(load), Expression::Mask(bits.to_ne_bytes().into())]);
+        masked.and([Expression::Compare(Comparison::NotEqual, vec![0; 4])])
+    }
+
+    /// What came in by the link `name`.
+    #[must_use]
+    pub fn from_link(self, name: &str) -> Rule {
+        self.compare(Expression::Meta(Meta::FromLink), Comparison::Equal, link_name(name))
+    }
+
+    /// What leaves by the link `name`.
+    #[must_use]
+    pub fn to_link(self, name: &str) -> Rule {
+        self.compare(Expression::Meta(Meta::ToLink), Comparison::Equal, link_name(name))
+    }
+
+    /// What leaves by another link than `name`.
+    #[must_use]
+    pub fn not_to_link(self, name: &str) -> Rule {
+        self.compare(Expression::Meta(Meta::ToLink), Comparison::NotEqual, link_name(name))
+    }
+
+    /// What came from a fleet's bridge.
+    #[must_use]
+    pub fn from_fleets(self) -> Rule {
+        self.compare(Expression::Meta(Meta::FromGroup), Comparison::Equal, BRIDGE_GROUP.to_ne_bytes())
+    }
+
+    /// What leaves by a fleet's bridge.
+    #[must_use]
+    pub fn to_fleets(self) -> Rule {
+        self.compare(Expression::Meta(Meta::ToGroup), Comparison::Equal, BRIDGE_GROUP.to_ne_bytes())
+    }
+
+    /// IPv4 packets: needed before addresses and ports are looked at.
+    #[must_use]
+    pub fn ipv4(self) -> Rule {
+        self.compare(Expression::Meta(Meta::Family), Comparison::Equal, [NFPROTO_IPV4])
+    }
+
+    /// All but IPv4 packets.
+    #[must_use]
+    pub fn not_ipv4(self) -> Rule {
+        self.compare(Expression::Meta(Meta::Family), Comparison::NotEqual, [NFPROTO_IPV4])
+    }
+
+    fn address(self, which: Payload, comparison: Comparison, net: Ipv4Net) -> Rule {
+        let loaded = self.and([Expression::Payload(which)]);
+        let masked =
+            if net.prefix_len() == 32 { loaded } else { loaded.and([Expression::Mask(net.netmask().octets().into())]) };
+        masked.and([Expression::Compare(comparison, net.network().octets().into())])
+    }
+
+    /// Packets from `net`.
+    #[must_use]
+    pub fn source(self, net: Ipv4Net) -> Rule {
+        self.address(Payload::Source, Comparison::Equal, net)
+    }
+
+    /// Packets from elsewhere than `net`.
+    #[must_use]
+    pub fn not_source(self, net: Ipv4Net) -> Rule {
+        self.address(Payload::Source, Comparison::NotEqual, net)
+    }
+
+    /// Packets to `net`.
+    #[must_use]
+    pub fn destination(self, net: Ipv4Net) -> Rule {
+        self.address(Payload::Destination, Comparison::Equal, net)
+    }
+
+    /// Packets to an address of the host.
+    #[must_use]
+    pub fn to_host(self) -> Rule {
+        self.compare(Expression::DestinationType, Comparison::Equal, RTN_LOCAL.to_ne_bytes())
+    }
+
+    /// Packets of `protocol`.
+    #[must_use]
+    pub fn protocol(self, protocol: Protocol) -> Rule {
+        let number = match protocol {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        };
+        self.compare(Expression::Meta(Meta::Protocol), Comparison::Equal, [number])
+    }
+
+    /// Packets to one of `ports`; the protocol is known to have some.
+    #[must_use]
+    pub fn ports(self, ports: RangeInclusive<u16>) -> Rule {
+        let loaded = self.and([Expression::Payload(Payload::DestinationPort)]);
+        let compare = |comparison, port: u16| Expression::Compare(comparison, port.to_be_bytes().into());
+        if ports.start() == ports.end() {
+            return loaded.and([compare(Comparison::Equal, *ports.start())]);
+        }
+        loaded.and([compare(Comparison::AtLeast, *ports.start()), compare(Comparison::AtMost, *ports.end())])
+    }
+
+    /// Packets against the direction in which their connection was begun.
+    #[must_use]
+    pub fn replies(self) -> Rule {
+        self.compare(Expression::Connection(Connection::Direction), Comparison::Equal, [1])
+    }
+
+    /// Packets that belong to a connection without being of it: errors of its way.
+    #[must_use]
+    pub fn related(self) -> Rule {
+        self.bits(Connection::State, RELATED)
+    }
+
+    /// Packets that fit no connection: they would leave untranslated.
+    #[must_use]
+    pub fn unfitting(self) -> Rule {
+        self.bits(Connection::State, INVALID)
+    }
+
+    /// Packets of a connection that was sent elsewhere than it was addressed to: by a published port.
+    #[must_use]
+    pub fn sent_elsewhere(self) -> Rule {
+        self.bits(Connection::Status, SENT_ELSEWHERE)
+    }
+
+    /// Accepts them.
+    #[must_use]
+    pub fn accept(self) -> Rule {
+        self.and([Expression::Accept])
+    }
+
+    /// Drops them.
+    #[must_use]
+    pub fn drop(self) -> Rule {
+        self.and([Expression::Drop])
+    }
+
+    /// Sends their connections to `address`, and to `port` if it is given.
+    #[must_use]
+    pub fn send_to(self, address: Ipv4Addr, port: Option<u16>) -> Rule {
+        self.and([Expression::SendTo(address, port)])
+    }
+
+    /// Gives their connections the host's own address as source.
+    #[must_use]
+    pub fn masquerade(self) -> Rule {
+        self.and([Expression::Masquerade])
+    }
+}
+
+/// A link's name as the kernel compares it: with zeros behind.
+fn link_name(name: &str) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.resize(LINK_NAME, 0);
+    bytes
+}
