@@ -12,11 +12,14 @@ mod host;
 mod network;
 #[path = "plan_cases/power.rs"]
 mod power;
+#[path = "plan_cases/traffic.rs"]
+mod traffic;
 
 use std::fmt::Write as _;
 
 use fleet::model::{
-    Consequence, ContainerName, ContainerState, Fleet, Host, Ownership, Plan, RunState, Running, StepId,
+    Consequence, ContainerName, ContainerState, Fleet, Forwarding, Host, LinkState, Ownership, Plan, RunState, Running,
+    StepId, TableState,
 };
 use fleet::plan::plan;
 
@@ -56,11 +59,20 @@ fn two() -> Fleet {
 /// A host on which all of `fleet` runs as it should.
 fn converged_host(fleet: &Fleet) -> Host {
     let mut host = build::bare_host();
-    host.links.insert(fleet.network.bridge.clone(), build::bridge(&fleet.network));
+    set_traffic(&mut host, fleet);
     for (slot, spec) in (0..).zip(&fleet.containers) {
         host.containers.insert(spec.name.clone(), build::running_container(build::record(fleet, spec, slot)));
     }
     host
+}
+
+/// Gives `host` all of its network that `fleet` asks for.
+fn set_traffic(host: &mut Host, fleet: &Fleet) {
+    let bridge = LinkState { loopback: fleet.is_on_loopback(), ..build::bridge(&fleet.network) };
+    host.links.insert(fleet.network.bridge.clone(), bridge);
+    host.firewall.table = TableState::Ours;
+    host.firewall.chains.extend(fleet.chains());
+    host.forwarding = Forwarding { is_on: fleet.needs_forwarding(), is_recorded: fleet.needs_forwarding() };
 }
 
 fn name(text: &str) -> ContainerName {

@@ -54,7 +54,7 @@ impl Installation {
     /// Looks at the host, as far as `fleet` is concerned.
     pub(super) fn observe(&self, runtime: &Runtime, fleet: &Fleet) -> Result<Host, CliError> {
         let engine = self.engine(fleet.engine);
-        let host = runtime.block_on(observe(fleet, engine.as_ref(), &self.images, &self.layout.volumes(&fleet.name)));
+        let host = runtime.block_on(observe(fleet, engine.as_ref(), &self.images, &self.layout));
         host.map_err(|error| engine_failed(&error))
     }
 }

@@ -4,6 +4,7 @@
 //! steps.
 
 mod gate;
+mod host_network;
 mod perform;
 mod schedule;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use crate::converge::host_network::HostNetwork;
 use crate::converge::{Gate, Perform};
 use crate::engine::{Engine, EngineError};
 use crate::guest::{HostKey, HostTable, Occasion, provision};
@@ -27,6 +28,7 @@ pub struct HostPerformer {
     host_keys: Arc<Mutex<BTreeMap<ContainerName, HostKey>>>,
     known_hosts: PathBuf,
     volumes: Volumes,
+    host: HostNetwork,
 }
 
 impl HostPerformer {
@@ -42,10 +44,11 @@ impl HostPerformer {
             hint: None,
         })?;
         let known_hosts = layout.fleet(&fleet.name).join("known_hosts");
-        let volumes = layout.volumes(&fleet.name);
+        let (volumes, host) = (layout.volumes(&fleet.name), HostNetwork::new(layout));
         let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
         let hosts = Arc::new(HostTable::new(fleet.hosts.clone()));
-        Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys: Arc::default(), known_hosts, volumes })
+        let host_keys = Arc::default();
+        Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys, known_hosts, volumes, host })
     }
 
     /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
@@ -124,6 +127,10 @@ impl HostPerformer {
             |result: Result<(), EngineError>| result.map(|()| Vec::new()).map_err(|error| engine_failure(&error));
         match action {
             Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::Start(_) | Action::Adopt(_) => Ok(Vec::new()),
+            Action::SetRules(traffic) => self.host.set_rules(traffic).map(|()| Vec::new()),
+            Action::DeleteRules { fleet, bridge } => self.host.delete_rules(fleet, bridge).map(|()| Vec::new()),
+            Action::SetForwarding => self.host.set_forwarding().map(|()| Vec::new()),
+            Action::RestoreForwarding => self.host.restore_forwarding().map(|()| Vec::new()),
             Action::FetchImage { source, digest } => match self.images.fetch(source, digest) {
                 Ok(()) => Ok(Vec::new()),
                 Err(error) => Err(StepFailure::from_error(&error, error.hint())),
@@ -158,7 +165,11 @@ impl Perform for HostPerformer {
                 gate.pass().await;
                 blocking(move || prepared.start().map_err(|error| engine_failure(&error))).await.map(|()| Vec::new())
             }
-            Action::FetchImage { .. }
+            Action::SetRules(_)
+            | Action::DeleteRules { .. }
+            | Action::SetForwarding
+            | Action::RestoreForwarding
+            | Action::FetchImage { .. }
             | Action::Create(_)
             | Action::Configure(_)
             | Action::SetLimits(_)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Finding;
-use crate::model::{ContainerName, Fleet};
+use crate::model::{ContainerName, Fleet, PortForward};
 
 /// One finding for each clash, in the later file.
 pub(super) fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
@@ -12,6 +12,8 @@ pub(super) fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
     for (position, later) in fleets.iter().enumerate() {
         let earlier = &fleets[..position];
         findings.extend(earlier.iter().filter_map(|earlier| clash(earlier, later)).map(|clash| clash.finding(later)));
+        findings
+            .extend(earlier.iter().filter_map(|earlier| port_clash(earlier, later)).map(|clash| clash.finding(later)));
         for container in &later.containers {
             match owners.get(&container.name) {
                 // Fleets of one name are one finding already; their containers add nothing to it.
@@ -57,4 +59,19 @@ fn clash<'f>(earlier: &'f Fleet, later: &Fleet) -> Option<Clash<'f>> {
         return None;
     };
     Some(Clash { what, owner: earlier, hint })
+}
+
+/// The first port of the host that both publish.
+fn port_clash<'f>(earlier: &'f Fleet, later: &Fleet) -> Option<Clash<'f>> {
+    let ports =
+        |fleet: &Fleet| -> Vec<PortForward> { fleet.containers.iter().flat_map(|spec| spec.ports.clone()).collect() };
+    let (theirs, ours) = (ports(earlier), ports(later));
+    let number = ours.iter().find_map(|port| {
+        theirs.iter().find_map(|other| port.clash(other)).map(|number| format!("{number}/{}", port.protocol))
+    })?;
+    if earlier.name == later.name {
+        return None;
+    }
+    let hint = Some("choose another port of the host for one of them".to_owned());
+    Some(Clash { what: format!("port {number} of the host"), owner: earlier, hint })
 }

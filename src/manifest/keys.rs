@@ -19,7 +19,8 @@ pub(super) const FLEET: Keys = Keys {
 };
 
 /// Keys of `network`.
-pub(super) const NETWORK: Keys = Keys { known: &["subnet", "bridge", "dns"], planned: &["subnet6", "nat", "isolated"] };
+pub(super) const NETWORK: Keys =
+    Keys { known: &["subnet", "bridge", "dns", "nat", "isolated", "egress"], planned: &["subnet6"] };
 
 /// Keys of a container, of a profile and of `defaults`.
 #[rustfmt::skip]
@@ -28,9 +29,10 @@ pub(super) const CONTAINER: Keys = Keys {
         "replicas", "profiles", "distro", "image", "init", "memory", "memory_high", "swap", "cpus", "cpu_weight",
         "cpuset", "pids", "io_weight", "io", "ip", "mac", "hostname", "users", "ssh_keys", "mounts", "devices",
         "privileged", "nesting", "capabilities", "seccomp", "sysctls", "rlimits", "restart", "stop_timeout",
+        "ports",
     ],
     planned: &[
-        "arch", "ip6", "networks", "ports", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
+        "arch", "ip6", "networks", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
         "ready", "protect", "identity", "labels", "lxc", "incus",
     ],
 };
@@ -115,13 +117,13 @@ mod tests {
         let complaint = NETWORK.check("subent").expect_err("it is no key");
         assert_eq!(complaint, Complaint::new("unknown key `subent`").hint("did you mean `subnet`?"));
         let complaint = NETWORK.check("colour").expect_err("it is no key");
-        let hint = "the keys here are `subnet`, `bridge` and `dns`";
+        let hint = "the keys here are `subnet`, `bridge`, `dns`, `nat`, `isolated` and `egress`";
         assert_eq!(complaint, Complaint::new("unknown key `colour`").hint(hint));
     }
 
     #[test]
     fn a_key_of_a_later_version_is_not_an_unknown_one() {
-        let complaint = CONTAINER.check("ports").expect_err("it is not there yet");
-        assert_eq!(complaint, Complaint::new("`ports` is not supported by this version of fleet"));
+        let complaint = CONTAINER.check("packages").expect_err("it is not there yet");
+        assert_eq!(complaint, Complaint::new("`packages` is not supported by this version of fleet"));
     }
 }

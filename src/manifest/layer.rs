@@ -12,12 +12,13 @@ use super::keys;
 use super::limits::LimitKeys;
 use super::mounts::mounts;
 use super::node::{Entry, Node, Placed, Span};
+use super::ports::ports;
 use super::reader::{Reader, Setting, item_place};
 use super::scalar;
 use super::security::SecurityKeys;
 use super::ssh_keys::ssh_keys;
 use super::users::users;
-use crate::model::{DeviceSpec, ImageSource, Init, MacAddress, MountSpec, Restart, UserSpec};
+use crate::model::{DeviceSpec, ImageSource, Init, MacAddress, MountSpec, PortForward, Restart, UserSpec};
 
 /// The keys of one layer. An image counts as one key, whether by `distro` or by `image`.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,7 @@ pub(super) struct Layer {
     pub(super) security: SecurityKeys,
     pub(super) restart: Setting<Restart>,
     pub(super) stop_timeout: Setting<u32>,
+    pub(super) ports: Setting<Vec<Placed<PortForward>>>,
 }
 
 impl Layer {
@@ -62,6 +64,7 @@ impl Layer {
             security: SecurityKeys::read(reader, &section),
             restart: section.scalar(reader, "restart", scalar::restart),
             stop_timeout: section.scalar(reader, "stop_timeout", scalar::stop_timeout),
+            ports: section.setting(reader, "ports", ports),
         }
     }
 
@@ -83,6 +86,7 @@ impl Layer {
             security: self.security.over(&below.security),
             restart: self.restart.or(&below.restart),
             stop_timeout: self.stop_timeout.or(&below.stop_timeout),
+            ports: self.ports.or(&below.ports),
         }
     }
 }

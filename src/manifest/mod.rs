@@ -16,6 +16,7 @@ mod limits;
 mod mounts;
 mod network;
 mod node;
+mod ports;
 mod reader;
 mod resolve;
 mod scalar;

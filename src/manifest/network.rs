@@ -1,4 +1,4 @@
-//! `network`: the fleet's subnet, bridge and name servers.
+//! `network`: the fleet's subnet, bridge and name servers, and who reaches whom.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,10 +6,10 @@ use ipnet::Ipv4Net;
 
 use super::findings::Complaint;
 use super::keys;
-use super::node::{Entry, Span};
+use super::node::{Entry, Placed, Span, Value};
 use super::reader::{Reader, Section, Setting, item_place};
 use super::scalar;
-use crate::model::{FleetName, MacAddress, NetworkSpec, stable_hash};
+use crate::model::{Destination, Egress, FleetName, MacAddress, NetworkSpec, stable_hash};
 
 /// The shortest and the longest prefix of a subnet: `/8` is the largest private one, `/29` leaves five containers.
 const PREFIXES: std::ops::RangeInclusive<u8> = 8..=29;
@@ -28,6 +28,9 @@ pub(super) struct NetworkKeys {
     pub(super) subnet: Setting<Ipv4Net>,
     bridge: Setting<String>,
     dns: Setting<Vec<IpAddr>>,
+    nat: Setting<bool>,
+    isolated: Setting<bool>,
+    egress: Setting<Egress>,
 }
 
 impl NetworkKeys {
@@ -37,10 +40,14 @@ impl NetworkKeys {
         let Some(network) = reader.section("`network`", entry.key.span, &entry.node, &keys::NETWORK) else {
             return NetworkKeys { subnet: Setting::Wrong, ..NetworkKeys::default() };
         };
+        let nat = network.scalar(reader, "nat", scalar::truth);
         NetworkKeys {
             subnet: network.scalar(reader, "subnet", subnet),
             bridge: network.scalar(reader, "bridge", scalar::bridge),
             dns: network.setting(reader, "dns", name_servers),
+            isolated: network.scalar(reader, "isolated", scalar::truth),
+            egress: network.setting(reader, "egress", |reader, entry| egress(reader, entry, &nat)),
+            nat,
         }
     }
 
@@ -60,6 +67,9 @@ impl NetworkKeys {
             subnet,
             gateway: gateway(subnet),
             dns: self.dns.value().cloned().unwrap_or_default(),
+            nat: self.nat.value().copied().unwrap_or(true),
+            isolated: self.isolated.value().copied().unwrap_or(false),
+            egress: self.egress.value().cloned().unwrap_or_default(),
         })
     }
 }
@@ -112,4 +122,61 @@ fn name_servers(reader: &mut Reader, entry: &Entry) -> Option<Vec<IpAddr>> {
         servers.extend(text.and_then(|text| reader.accept(place, scalar::name_server(text))));
     }
     Some(servers)
+}
+
+/// `nat`, `none` or a list.
+fn egress(reader: &mut Reader, entry: &Entry, nat: &Setting<bool>) -> Option<Egress> {
+    if let Value::List(items) = &entry.node.value {
+        if items.is_empty() {
+            let complaint = Complaint::new("`egress` names nothing that may be reached");
+            reader.complain(entry.place(), complaint.hint("write `egress: none`"));
+            return None;
+        }
+        let mut destinations = Vec::with_capacity(items.len());
+        for node in items {
+            let text = reader.item("a destination", entry.key.span, node);
+            destinations
+                .extend(text.and_then(|text| reader.accept(item_place(entry.key.span, node), destination(text))));
+        }
+        return Some(Egress::Only(destinations));
+    }
+    let text = reader.text(entry)?;
+    let parsed = match (text, nat) {
+        ("none", _) => Ok(Egress::None),
+        ("nat", Setting::Given(Placed { value: false, .. })) => {
+            Err(Complaint::new("`egress: nat` contradicts `nat: false`").hint("leave one of them out"))
+        }
+        ("nat", _) => Ok(Egress::All),
+        (other, _) => Err(Complaint::new(format!("`{other}` is no `egress`"))
+            .hint("write `nat`, `none`, or a list such as `[10.0.0.0/8, 192.0.2.7:443]`")),
+    };
+    reader.accept(entry.place(), parsed)
+}
+
+/// `10.0.0.0/8`, `192.0.2.7` or either with `:443`.
+fn destination(text: &str) -> Result<Destination, Complaint> {
+    let bad = |why: &str| Complaint::new(format!("`{text}` is no destination: {why}"));
+    let (hosts, port) = match text.rsplit_once(':') {
+        None => (text, None),
+        Some((hosts, _)) if hosts.contains(':') => return Err(bad("containers have IPv4 only")),
+        Some((hosts, port)) => {
+            let port = port.parse::<u16>().ok().filter(|port| *port > 0);
+            let port = port.ok_or_else(|| bad("the port is a whole number from 1 to 65535"))?;
+            (hosts, Some(port))
+        }
+    };
+    let net = match hosts.parse::<Ipv4Addr>() {
+        Ok(address) => Ipv4Net::from(address),
+        Err(_) => hosts.parse::<Ipv4Net>().map_err(|_| {
+            let names = hosts.contains(|c: char| c.is_ascii_alphabetic());
+            let hint = "write an IPv4 address or subnet, `192.0.2.7`, `192.0.2.7:443` or `10.0.0.0/8`";
+            let why =
+                if names { "packets have addresses, not names" } else { "it is neither an IPv4 address nor a subnet" };
+            bad(why).hint(hint)
+        })?,
+    };
+    if net.trunc() != net {
+        return Err(bad("it is an address inside a subnet").hint(format!("did you mean `{}`?", net.trunc())));
+    }
+    Ok(Destination { net, port })
 }

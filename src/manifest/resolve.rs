@@ -11,6 +11,7 @@ use super::findings::Complaint;
 use super::keys;
 use super::network::{NetworkKeys, hex};
 use super::node::{Node, Span, Value};
+use super::ports::check_ports;
 use super::reader::{Reader, Section, Setting};
 use super::scalar;
 use crate::model::{
@@ -46,6 +47,7 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     // Without a name the rest is still checked, as if there were one.
     let name = name.unwrap_or_else(|| "unnamed".parse().expect("the word is a name"));
     check_macs(reader, &name, &groups);
+    check_ports(reader, &groups);
     let network = network.resolve(&name, scope)?;
     let addresses = address::assign(reader, &name, &network, declared, &groups);
     if !reader.findings.is_empty() {
@@ -184,6 +186,7 @@ impl Site<'_> {
             security: keys.security.security(),
             mounts: keys.mounts.value().cloned().unwrap_or_default(),
             devices: keys.devices.value().cloned().unwrap_or_default(),
+            ports: keys.ports.value().into_iter().flatten().map(|port| port.value).collect(),
         })
     }
 
@@ -195,6 +198,7 @@ impl Site<'_> {
             address: Ipv4Net::new(address, self.network.subnet.prefix_len()).ok()?,
             gateway: self.network.gateway,
             mac: mac(self.fleet, group, name),
+            isolated: self.network.isolated,
         })
     }
 }

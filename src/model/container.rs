@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, LastExit,
-    Limits, LinkSpec, MountSpec, Seccomp, SecuritySpec,
+    Limits, LinkSpec, MountSpec, PortForward, Seccomp, SecuritySpec,
 };
 
 /// The program that runs as PID 1.
@@ -99,6 +99,9 @@ pub struct ContainerSpec {
     /// The host's devices that it may use.
     #[serde(default)]
     pub devices: Vec<DeviceSpec>,
+    /// Which of its ports are published on the host.
+    #[serde(default)]
+    pub ports: Vec<PortForward>,
 }
 
 impl ContainerSpec {

@@ -63,6 +63,8 @@ pub struct Firewall {
     pub table: TableState,
     /// The chains in it, if it is ours.
     pub chains: Chains,
+    /// Whether fleets of another root have rules.
+    pub is_shared: bool,
     /// Chains of others that drop all that goes through the host unless they know it.
     pub barriers: Vec<Barrier>,
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use ipnet::Ipv4Net;
 
-use super::{ContainerName, ContainerState, ImageSource, ImageState, MacAddress};
+use super::{ContainerName, ContainerState, Firewall, ImageSource, ImageState, Listener, MacAddress};
 
 /// What a host has: everything that planning needs to know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,14 @@ pub struct Host {
     pub containers: BTreeMap<ContainerName, ContainerState>,
     /// All network links of the host by name.
     pub links: BTreeMap<String, LinkState>,
+    /// The IPv4 routes of its main table but the default ones, each with the link that it leads to.
+    pub routes: Vec<(Ipv4Net, String)>,
+    /// Its packet filter.
+    pub firewall: Firewall,
+    /// Whether it passes packets on from one link to another.
+    pub forwarding: Forwarding,
+    /// Ports that its processes listen on, if the fleet publishes any.
+    pub listeners: Vec<Listener>,
     /// The sources that the fleet names.
     pub images: BTreeMap<ImageSource, ImageState>,
     /// The volumes of the fleet, by name.
@@ -38,6 +46,21 @@ pub struct LinkState {
     pub addresses: Vec<Ipv4Net>,
     /// Name of the bridge that it is a port of.
     pub controller: Option<String>,
+    /// The group of links that it is in.
+    pub group: u32,
+    /// As a port of a bridge: whether the bridge keeps it from other isolated ports.
+    pub isolated: bool,
+    /// Of a bridge: whether it takes packets from and to the host's loopback addresses (`route_localnet`).
+    pub loopback: bool,
+}
+
+/// Whether a host passes packets on from one link to another (`net.ipv4.ip_forward`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// It does.
+    pub is_on: bool,
+    /// Fleet has recorded what was there before, to put it back.
+    pub is_recorded: bool,
 }
 
 /// The kinds of links that matter here.

@@ -68,6 +68,44 @@ pub struct NetworkSpec {
     pub gateway: Ipv4Addr,
     /// Name servers for the guests; empty means those of the host.
     pub dns: Vec<IpAddr>,
+    /// Whether the host stands in for the containers where they reach out, so that nobody needs a route to them; nobody
+    /// outside reaches more of them than their published ports then.
+    pub nat: bool,
+    /// Whether the containers are kept from each other.
+    pub isolated: bool,
+    /// Where the containers may reach out to.
+    pub egress: Egress,
+}
+
+/// Where containers may reach out to, beyond each other and the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Egress {
+    /// Everywhere but to other fleets.
+    #[default]
+    All,
+    /// Nowhere.
+    None,
+    /// Only there.
+    Only(Vec<Destination>),
+}
+
+/// Hosts that containers may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// Their addresses.
+    pub net: Ipv4Net,
+    /// The one port, of TCP and UDP; without it everything.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.net.prefix_len() {
+            32 => write!(f, "{}", self.net.addr())?,
+            _ => write!(f, "{}", self.net)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
 }
 
 /// The fleet's bridge, as found on the host.
@@ -77,7 +115,7 @@ pub enum NetworkState {
     Absent,
     /// Ours, up, with its address.
     Ready,
-    /// Ours, but down or without its address.
+    /// Ours, but down, without its address, or not in the group of fleets' bridges.
     Broken,
     /// Somebody else's link.
     Foreign,
@@ -96,4 +134,7 @@ pub struct LinkSpec {
     pub gateway: Ipv4Addr,
     /// The address of the guest's `eth0`.
     pub mac: MacAddress,
+    /// Whether the bridge keeps it from other isolated ports.
+    #[serde(default)]
+    pub isolated: bool,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkSpec};
+use super::{ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkSpec, Traffic};
 
 /// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,19 @@ pub enum Action {
     EnsureNetwork(NetworkSpec),
     /// Remove the bridge.
     DeleteNetwork(NetworkSpec),
+    /// Make the packet rules of the fleet those, and set up its bridge and its ports for them.
+    SetRules(Box<Traffic>),
+    /// Remove all packet rules of the fleet.
+    DeleteRules {
+        /// The fleet.
+        fleet: FleetName,
+        /// Its bridge.
+        bridge: String,
+    },
+    /// Have the host pass packets on, having recorded what was there before.
+    SetForwarding,
+    /// Put back what was there before, if it is still as fleet set it.
+    RestoreForwarding,
     /// Bring an image into the store and unpack it.
     FetchImage {
         /// From where.
@@ -89,6 +102,10 @@ impl Action {
         match self {
             Action::EnsureNetwork(_) => "network",
             Action::DeleteNetwork(_) => "delete-network",
+            Action::SetRules(_) => "rules",
+            Action::DeleteRules { .. } => "delete-rules",
+            Action::SetForwarding => "forwarding",
+            Action::RestoreForwarding => "restore-forwarding",
             Action::FetchImage { .. } => "image",
             Action::Create(_) => "create",
             Action::Configure(_) => "configure",
@@ -101,11 +118,14 @@ impl Action {
         }
     }
 
-    /// The thing it is done to: a container's, bridge's, image's or volume's name.
+    /// The thing it is done to: the name of a container, bridge, image, volume or parameter of the kernel.
     #[must_use]
     pub fn target(&self) -> String {
         match self {
             Action::EnsureNetwork(network) | Action::DeleteNetwork(network) => network.bridge.clone(),
+            Action::SetRules(traffic) => traffic.bridge.clone(),
+            Action::DeleteRules { bridge, .. } => bridge.clone(),
+            Action::SetForwarding | Action::RestoreForwarding => "net.ipv4.ip_forward".to_owned(),
             Action::FetchImage { source, .. } => source.to_string(),
             Action::Create(record) | Action::Configure(record) | Action::SetLimits(record) => {
                 record.spec.name.to_string()

@@ -1,35 +1,29 @@
-//! The host's links as found, and the bridge of a fleet.
+//! The bridge of a fleet.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
 
 use super::NetworkError;
-use crate::model::{LinkKind, LinkState, MacAddress, NetworkSpec, NetworkState};
+use super::links::{connect, read_links};
+use crate::model::{BRIDGE_GROUP, LinkKind, LinkState, NetworkSpec, NetworkState};
 
-/// Reads back all links of the host with their addresses.
-pub async fn observe() -> Result<BTreeMap<String, LinkState>, NetworkError> {
-    let handle = connect()?;
-    Ok(read_links(&handle).await?.into_values().collect())
-}
-
-/// Makes the bridge of `network`, or mends ours: up, with its address.
+/// Makes the bridge of `network`, or mends ours: up, with its address, in the group of fleets' bridges.
 pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
     let handle = connect()?;
     let bridge = &network.bridge;
     if state_of(&handle, network).await? == NetworkState::Absent {
-        let link = LinkBridge::new(bridge).address(network.mac.0.to_vec()).build();
+        let link = LinkBridge::new(bridge).address(network.mac.0.to_vec());
+        let link = link.append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP)).build();
         let failed = NetworkError::request(format!("cannot make the bridge `{bridge}`"));
         handle.link().add(link).execute().await.map_err(failed)?;
     }
     let (index, link) = find(&handle, bridge).await?;
-    if !link.up {
-        let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().build();
+    if !link.up || link.group != BRIDGE_GROUP {
+        let group = LinkAttribute::Group(BRIDGE_GROUP);
+        let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().append_extra_attribute(group).build();
         let failed = NetworkError::request(format!("cannot bring up the bridge `{bridge}`"));
         handle.link().set(up).execute().await.map_err(failed)?;
     }
@@ -66,15 +60,6 @@ fn gateway(network: &NetworkSpec) -> Ipv4Net {
     Ipv4Net::new(network.gateway, network.subnet.prefix_len()).unwrap_or(network.subnet)
 }
 
-fn connect() -> Result<Handle, NetworkError> {
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|source| NetworkError::Request {
-        operation: "cannot open a netlink socket".to_owned(),
-        source: source.into(),
-    })?;
-    tokio::spawn(connection);
-    Ok(handle)
-}
-
 async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState, NetworkError> {
     let links = read_links(handle).await?;
     let Some((_, link)) = links.into_values().find(|(name, _)| *name == network.bridge) else {
@@ -82,7 +67,7 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
     };
     Ok(if link.kind != LinkKind::Bridge || link.mac != Some(network.mac) {
         NetworkState::Foreign
-    } else if link.up && link.addresses.contains(&gateway(network)) {
+    } else if link.up && link.group == BRIDGE_GROUP && link.addresses.contains(&gateway(network)) {
         NetworkState::Ready
     } else {
         NetworkState::Broken
@@ -96,63 +81,4 @@ async fn find(handle: &Handle, name: &str) -> Result<(u32, LinkState), NetworkEr
         operation: format!("cannot find the bridge `{name}`"),
         source: "no link has that name".into(),
     })
-}
-
-/// All links by index, each with its name.
-async fn read_links(handle: &Handle) -> Result<BTreeMap<u32, (String, LinkState)>, NetworkError> {
-    let failed = || NetworkError::request("cannot read the host's links");
-    let messages: Vec<LinkMessage> = handle.link().get().execute().try_collect().await.map_err(failed())?;
-    let names: BTreeMap<u32, String> =
-        messages.iter().filter_map(|message| Some((message.header.index, name_of(message)?))).collect();
-    let mut links: BTreeMap<u32, (String, LinkState)> = messages
-        .iter()
-        .filter_map(|message| {
-            let index = message.header.index;
-            Some((index, (names.get(&index)?.clone(), link_state(message, &names))))
-        })
-        .collect();
-    let mut addresses = handle.address().get().execute();
-    while let Some(message) = addresses.try_next().await.map_err(failed())? {
-        let Some((_, link)) = links.get_mut(&message.header.index) else { continue };
-        let address = message.attributes.iter().find_map(|attribute| match attribute {
-            // On a link with a peer, IFA_ADDRESS is the peer's and IFA_LOCAL ours (rtnetlink(7)).
-            AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-            _ => None,
-        });
-        link.addresses
-            .extend(address.and_then(|address: Ipv4Addr| Ipv4Net::new(address, message.header.prefix_len).ok()));
-    }
-    Ok(links)
-}
-
-fn name_of(message: &LinkMessage) -> Option<String> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.clone()),
-        _ => None,
-    })
-}
-
-fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState {
-    let mut link = LinkState {
-        kind: LinkKind::Other,
-        mac: None,
-        up: message.header.flags.contains(LinkFlags::Up),
-        addresses: Vec::new(),
-        controller: None,
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddress),
-            LinkAttribute::Controller(index) => link.controller = names.get(index).cloned(),
-            LinkAttribute::LinkInfo(infos) => {
-                if infos.contains(&LinkInfo::Kind(InfoKind::Bridge)) {
-                    link.kind = LinkKind::Bridge;
-                } else if infos.contains(&LinkInfo::Kind(InfoKind::Veth)) {
-                    link.kind = LinkKind::Veth;
-                }
-            }
-            _ => {}
-        }
-    }
-    link
 }

@@ -13,13 +13,15 @@ use rtnetlink::packet_route::route::RouteProtocol;
 use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::socket::RouteSocket;
+use super::traffic::isolate;
 use crate::model::LinkSpec;
 
 /// The name of the link inside the container.
 const INSIDE: &str = "eth0";
 
 /// Makes the container's link, in one request: the host end, a port of the bridge and up, and the other end, named
-/// `eth0`, in the network namespace of process `pid`. A left-over of the same name is replaced.
+/// `eth0`, in the network namespace of process `pid`. A left-over of the same name is replaced. Isolation takes a second
+/// request.
 ///
 /// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
 pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
@@ -37,10 +39,15 @@ pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
         .up()
         .build();
     let mut socket = RouteSocket::open()?;
+    let made = make_pair(&mut socket, pair, &link.host_name);
+    if link.isolated { made.and_then(|()| isolate(&link.host_name, true)) } else { made }
+}
+
+fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io::Result<()> {
     let made = socket.request(RouteNetlinkMessage::NewLink(pair.clone()), NLM_F_CREATE | NLM_F_EXCL);
     match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            remove_link(&link.host_name)?;
+            remove_link(host_name)?;
             socket.request(RouteNetlinkMessage::NewLink(pair), NLM_F_CREATE | NLM_F_EXCL)
         }
         other => other,

@@ -1,16 +1,24 @@
-//! Links, addresses and routes of the host and of guests, over rtnetlink(7).
+//! Links, addresses and routes of the host and of guests, over rtnetlink(7), and the host's packet rules.
 //!
-//! Start at [`observe`] and [`ensure`] for the host's side, which is asynchronous, and at [`connect_guest`] for a
-//! container's link, which its single-threaded monitor makes. This room knows no engines.
+//! Start at [`observe`] and [`ensure`] for the host's links, which is asynchronous, at [`set_traffic`] for its rules, and
+//! at [`connect_guest`] for a container's link, which its single-threaded monitor makes. This room knows no engines.
 
 mod bridge;
 mod guest_link;
+mod links;
+mod listeners;
 mod nft;
+mod parameters;
 mod socket;
+mod traffic;
 
-pub use bridge::{delete, ensure, observe};
+pub use bridge::{delete, ensure};
 pub use guest_link::{await_removal, configure_inside, connect_guest};
+pub use links::observe;
+pub use listeners::read_listeners;
 pub use nft::{read_firewall, write_chains};
+pub use parameters::{Parameters, beside_forwarding, forwards, set_forwarding};
+pub use traffic::{remove_traffic, set_traffic};
 
 /// A network operation that failed.
 #[derive(Debug, thiserror::Error)]

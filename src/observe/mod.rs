@@ -8,31 +8,51 @@ use std::ops::Range;
 
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
-use crate::model::{ContainerState, Fleet, Host, ImageSource, ImageState};
+use crate::model::{ContainerState, Fleet, Forwarding, Host, ImageSource, ImageState, Listener};
 use crate::network;
-use crate::store::Volumes;
+use crate::store::Layout;
 
-/// Reads the host, as far as `fleet` is concerned, `volumes` being its.
+/// Reads the host, as far as `fleet`, which is under `layout`, is concerned.
 pub async fn observe(
     fleet: &Fleet,
     engine: &dyn Engine,
     images: &Images,
-    volumes: &Volumes,
+    layout: &Layout,
 ) -> Result<Host, EngineError> {
-    let links =
+    let (links, routes) =
         network::observe().await.map_err(|error| EngineError::because("cannot read the host's network", error))?;
+    let firewall = network::read_firewall(&layout.scope())
+        .map_err(|error| EngineError::because("cannot read the host's packet rules", error))?;
     let containers = engine.inspect()?;
+    let volumes = layout.volumes(&fleet.name);
     let volumes = volumes.names().map_err(|error| {
         EngineError::because(format!("cannot list the volumes in `{}`", volumes.dir().display()), error)
     })?;
     Ok(Host {
         containers: containers.into_iter().map(|state: ContainerState| (state.name.clone(), state)).collect(),
         links,
+        routes,
+        firewall,
+        forwarding: observe_forwarding(layout)?,
+        listeners: observe_listeners(fleet),
         images: observe_images(fleet, images),
         volumes,
         foreign_ids: subordinate_ids(),
         lacks: engine.lacks(&fleet.containers),
     })
+}
+
+fn observe_forwarding(layout: &Layout) -> Result<Forwarding, EngineError> {
+    let changes = layout.host_changes();
+    let before = changes
+        .load()
+        .map_err(|error| EngineError::because(format!("cannot read `{}`", changes.path().display()), error))?;
+    Ok(Forwarding { is_on: network::forwards(), is_recorded: before.is_some() })
+}
+
+fn observe_listeners(fleet: &Fleet) -> Vec<Listener> {
+    let publishes = fleet.containers.iter().any(|spec| !spec.ports.is_empty());
+    if publishes { network::read_listeners() } else { Vec::new() }
 }
 
 fn observe_images(fleet: &Fleet, images: &Images) -> BTreeMap<ImageSource, ImageState> {

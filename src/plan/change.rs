@@ -14,8 +14,8 @@ use crate::model::{Action, Consequence, ContainerName, ContainerRecord, Containe
 pub(super) struct Changes<'a> {
     scene: &'a Scene<'a>,
     draft: Draft,
-    /// The step that makes or mends the bridge.
-    bridge: Option<Place>,
+    /// The steps that make or mend the network.
+    network: Vec<Place>,
     /// The steps that fetch images.
     fetches: BTreeMap<ImageDigest, Place>,
     pool: Pool,
@@ -26,10 +26,10 @@ impl<'a> Changes<'a> {
     pub(super) fn new(
         scene: &'a Scene<'a>,
         draft: Draft,
-        bridge: Option<Place>,
+        network: Vec<Place>,
         fetches: BTreeMap<ImageDigest, Place>,
     ) -> Changes<'a> {
-        Changes { scene, draft, bridge, fetches, pool: Pool::new(scene.host), handover: Handover::default() }
+        Changes { scene, draft, network, fetches, pool: Pool::new(scene.host), handover: Handover::default() }
     }
 
     /// Adds what `verdict` means for the container that `spec` asks for.
@@ -166,7 +166,7 @@ impl<'a> Changes<'a> {
 
     fn start(&mut self, spec: &ContainerSpec, reason: &str, consequence: Consequence) -> Place {
         let start = self.draft.add(Action::Start(spec.name.clone()), reason, consequence);
-        self.draft.wait(start, self.bridge);
+        self.draft.wait(start, self.network.iter().copied());
         self.handover.starts(spec, start);
         start
     }

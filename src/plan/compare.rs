@@ -4,7 +4,9 @@ use std::fmt::Display;
 
 use super::container::Activity;
 use super::{Scene, compare_access, compare_guest, compare_limits, image};
-use crate::model::{ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, Restart};
+use crate::model::{
+    ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, PortForward, Restart,
+};
 
 /// One thing in which a container is not as asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +43,20 @@ pub(super) fn differences(
     activity: Activity<'_>,
 ) -> Vec<Difference> {
     // Taken apart by name, so that a field that is added cannot be forgotten here.
-    let ContainerSpec { name: _, image, init, limits, link, guest, stop_timeout_s, restart, security, mounts, devices } =
-        spec;
+    let ContainerSpec {
+        name: _,
+        image,
+        init,
+        limits,
+        link,
+        guest,
+        stop_timeout_s,
+        restart,
+        security,
+        mounts,
+        devices,
+        ports,
+    } = spec;
     let old = &record.spec;
     let mut found = Differences::default();
     compare_image(&mut found, scene, record, image);
@@ -52,6 +66,10 @@ pub(super) fn differences(
     compare_access::security(&mut found, &old.security, security);
     compare_access::mounts(&mut found, &old.mounts, mounts);
     compare_access::devices(&mut found, &old.devices, devices);
+    let named =
+        |ports: &[PortForward]| -> Vec<(String, ())> { ports.iter().map(|port| (port.to_string(), ())).collect() };
+    // The rules are the fleet's; what the container has of them is its record.
+    found.compare_named(Remedy::Configure, "ports", &named(&old.ports), &named(ports));
     compare_guest::compare(&mut found, &old.guest, guest);
     if record.hosts != scene.hosts {
         found.note(Remedy::Configure, "hosts: members changed");
@@ -127,7 +145,7 @@ fn compare_image(found: &mut Differences, scene: &Scene, record: &ContainerRecor
 }
 
 fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
-    let LinkSpec { bridge, host_name, address, gateway, mac } = new;
+    let LinkSpec { bridge, host_name, address, gateway, mac, isolated } = new;
     let remedy = Remedy::ConfigureAndRestart;
     if old.address.addr() == address.addr() {
         found.compare(remedy, "ip", &old.address, address);
@@ -138,6 +156,8 @@ fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
     found.compare(remedy, "mac", &old.mac, mac);
     found.compare(remedy, "bridge", &old.bridge, bridge);
     found.compare(remedy, "link", &old.host_name, host_name);
+    // Of a running one it is set with the rules; this is for its next start.
+    found.compare(Remedy::Configure, "isolated", &old.isolated, isolated);
 }
 
 fn compare_run(found: &mut Differences, activity: Activity<'_>) {

@@ -4,10 +4,12 @@ use ipnet::Ipv4Net;
 
 use super::steps::Draft;
 use crate::model::{
-    Action, Conflict, ContainerName, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState, NetworkSpec,
+    Action, Conflict, ContainerName, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState, Listener, NetworkSpec,
+    PortForward, TableState,
 };
 
 const OTHER_NAME: &str = "choose another name, or set `prefix:` in the fleet file";
+const OTHER_PORT: &str = "choose another port of the host in `ports:`";
 const OTHER_SUBNET: &str = "choose another `network: subnet:`";
 
 /// A container that fleet did not make has the name.
@@ -81,6 +83,71 @@ pub(super) fn subnet_of_link(network: &NetworkSpec, link: &str, address: Ipv4Net
         target: network.bridge.clone(),
         message: format!("`{link}` has the address {address}, which overlaps the subnet {}", network.subnet),
         hint: OTHER_SUBNET.to_owned(),
+    }
+}
+
+/// The host has a route by `link` to `taken` in the fleet's subnet.
+pub(super) fn subnet_of_route(network: &NetworkSpec, link: &str, taken: Ipv4Net) -> Conflict {
+    Conflict {
+        target: network.bridge.clone(),
+        message: format!("the host's route to {taken} by `{link}` overlaps the subnet {}", network.subnet),
+        hint: OTHER_SUBNET.to_owned(),
+    }
+}
+
+/// What keeps fleet from having packet rules.
+pub(super) fn table(table: &TableState) -> Option<Conflict> {
+    let (message, hint) = match table {
+        TableState::Absent | TableState::Ours => return None,
+        TableState::Foreign(name) => (
+            format!("a table `{name}` of the packet filter exists that fleet did not make"),
+            format!("rename it, or delete it with `nft delete table {name}`"),
+        ),
+        TableState::Unavailable(why) => {
+            (format!("the kernel has no packet filter `nf_tables`: {why}"), "run `modprobe nf_tables`".to_owned())
+        }
+    };
+    Some(Conflict { target: "host".to_owned(), message, hint })
+}
+
+/// The chain `barrier` of somebody else drops what goes through the host.
+pub(super) fn barrier(bridge: &str, barrier: &str) -> Conflict {
+    let open = match barrier.strip_prefix("ip filter ") {
+        // Docker keeps this chain for others and leads to it first.
+        Some("FORWARD") => format!(
+            "run `iptables -I FORWARD -i {bridge} -j ACCEPT` and `iptables -I FORWARD -o {bridge} -j ACCEPT` \
+             (with Docker `DOCKER-USER` instead of `FORWARD`)"
+        ),
+        Some(_) | None => format!(
+            "run `nft insert rule {barrier} iifname {bridge} accept` and `nft insert rule {barrier} oifname {bridge} accept`"
+        ),
+    };
+    Conflict {
+        target: bridge.to_owned(),
+        message: format!("the host's chain `{barrier}` drops what containers send and get: its policy is drop"),
+        hint: format!("{open}, or keep them inside with `network: {{egress: none}}` and no `ports`"),
+    }
+}
+
+/// Another container publishes the host's port `number`.
+pub(super) fn port_of_container(name: &ContainerName, port: &PortForward, number: u16, other: &str) -> Conflict {
+    Conflict {
+        target: name.to_string(),
+        message: format!("port {number}/{} of the host is published by {other} already", port.protocol),
+        hint: OTHER_PORT.to_owned(),
+    }
+}
+
+/// A process of the host listens there.
+pub(super) fn port_of_process(name: &ContainerName, port: &PortForward, listener: Listener) -> Conflict {
+    let Listener { protocol, address, port: number } = listener;
+    let address = address.map_or("all addresses".to_owned(), |address| address.to_string());
+    Conflict {
+        target: name.to_string(),
+        message: format!(
+            "cannot publish `{port}`: a process of the host listens on port {number}/{protocol} of {address}"
+        ),
+        hint: format!("{OTHER_PORT}; `ss -lnp sport = {number}` shows the process"),
     }
 }
 

@@ -17,6 +17,7 @@ mod ids;
 mod image;
 mod network;
 mod power;
+mod rules;
 mod steps;
 mod surplus;
 
@@ -33,16 +34,22 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
     let scene = Scene::new(fleet, host);
     let mut draft = steps::Draft::default();
     let judged: Vec<_> = fleet.containers.iter().map(|spec| (spec, container::judge(&scene, spec))).collect();
-    let bridge = if fleet.containers.is_empty() { None } else { network::ensure(&scene, &mut draft) };
+    let (mut bridge, mut traffic) = (None, Vec::new());
+    if !fleet.containers.is_empty() {
+        bridge = network::ensure(&scene, &mut draft);
+        traffic = rules::ensure(&scene, bridge, &mut draft);
+    }
     let needed = judged.iter().filter(|(_, verdict)| verdict.needs_image()).map(|(spec, _)| &spec.image);
     let fetches = image::fetch(host, needed, &mut draft);
-    let mut changes = change::Changes::new(&scene, draft, bridge, fetches);
+    let mut changes = change::Changes::new(&scene, draft, bridge.into_iter().chain(traffic).collect(), fetches);
     for (spec, verdict) in judged {
         changes.make(spec, verdict);
     }
     let mut draft = changes.finish();
     surplus::delete_volumes(&scene, &mut draft);
+    rules::delete(&scene, &mut draft);
     network::delete(&scene, bridge, &mut draft);
+    rules::check(&scene, &mut draft);
     conflict::refuse_what_host_lacks(host, &mut draft);
     draft.finish(fleet)
 }

@@ -4,7 +4,9 @@ use ipnet::Ipv4Net;
 
 use super::steps::{Draft, Place};
 use super::{Scene, conflict};
-use crate::model::{Action, Conflict, Consequence, Host, LinkKind, LinkState, NetworkSpec, NetworkState, Ownership};
+use crate::model::{
+    Action, BRIDGE_GROUP, Conflict, Consequence, Host, LinkKind, LinkState, NetworkSpec, NetworkState, Ownership,
+};
 
 /// Adds the step that makes the bridge usable, if it is not already.
 pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Option<Place> {
@@ -30,7 +32,8 @@ pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Option<Place> {
 pub(super) fn delete(scene: &Scene, ensure: Option<Place>, draft: &mut Draft) {
     let network = &scene.fleet.network;
     let empty = scene.fleet.containers.is_empty();
-    let leaving = draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_)));
+    let leaving =
+        draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. }));
     for (name, _) in scene.host.links.iter().filter(|(_, link)| is_ours(network, link)) {
         if *name == network.bridge && !empty {
             continue;
@@ -54,7 +57,7 @@ fn state(network: &NetworkSpec, host: &Host) -> NetworkState {
     match host.links.get(&network.bridge) {
         None => NetworkState::Absent,
         Some(link) if !is_ours(network, link) => NetworkState::Foreign,
-        Some(link) if link.up && link.addresses.contains(&own_address(network)) => NetworkState::Ready,
+        Some(link) if lacks(network, link).is_empty() => NetworkState::Ready,
         Some(_) => NetworkState::Broken,
     }
 }
@@ -69,16 +72,26 @@ fn own_address(network: &NetworkSpec) -> Ipv4Net {
 }
 
 fn what_is_broken(network: &NetworkSpec, host: &Host) -> String {
-    let (address, is_up) = (own_address(network), host.links.get(&network.bridge).is_some_and(|link| link.up));
-    let missing = !host.links.get(&network.bridge).is_some_and(|link| link.addresses.contains(&address));
-    match (is_up, missing) {
-        (false, true) => format!("bridge is down, address {address} is missing"),
-        (true, true) => format!("address {address} is missing"),
-        (false | true, false) => "bridge is down".to_owned(),
-    }
+    host.links.get(&network.bridge).map(|link| lacks(network, link).join(", ")).unwrap_or_default()
 }
 
-/// What else uses addresses of the subnet: a link, or a container of another fleet whose bridge is not there now.
+fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
+    let address = own_address(network);
+    let mut lacks = Vec::new();
+    if !link.up {
+        lacks.push("bridge is down".to_owned());
+    }
+    if !link.addresses.contains(&address) {
+        lacks.push(format!("address {address} is missing"));
+    }
+    if link.group != BRIDGE_GROUP {
+        lacks.push("it is not in the group of fleets' bridges".to_owned());
+    }
+    lacks
+}
+
+/// What else uses addresses of the subnet: a link, a route, or a container of another fleet whose bridge is not there
+/// now.
 fn overlap(scene: &Scene) -> Option<Conflict> {
     let network = &scene.fleet.network;
     let overlaps = |taken: &&Ipv4Net| taken.contains(&network.subnet) || network.subnet.contains(*taken);
@@ -86,6 +99,14 @@ fn overlap(scene: &Scene) -> Option<Conflict> {
     for (name, link) in of_links {
         if let Some(taken) = link.addresses.iter().find(overlaps) {
             return Some(conflict::subnet_of_link(network, name, *taken));
+        }
+    }
+    // The bridge that is renamed has a route to the same subnet.
+    let of_us = |name: &str| scene.host.links.get(name).is_some_and(|link| is_ours(network, link));
+    let of_routes = scene.host.routes.iter().filter(|(_, link)| *link != network.bridge && !of_us(link));
+    for (taken, link) in of_routes {
+        if overlaps(&taken) {
+            return Some(conflict::subnet_of_route(network, link, *taken));
         }
     }
     scene.host.containers.values().find_map(|container| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::container::{Found, find};
 use super::steps::Draft;
-use super::{Scene, conflict, network};
+use super::{Scene, conflict, network, rules};
 use crate::model::{Action, Consequence, ContainerName, ContainerRecord, Fleet, Host, Plan, RunState};
 
 /// What [`power`] makes of containers.
@@ -19,8 +19,8 @@ pub enum Power {
 /// A container of the fleet, its record, and what it does.
 type Ours<'a> = (&'a ContainerName, &'a ContainerRecord, &'a RunState);
 
-/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the bridge, which a
-/// start needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
+/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the network, which
+/// a start needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
 #[must_use]
 pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> Plan {
     let scene = Scene::new(fleet, host);
@@ -38,6 +38,7 @@ pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> 
         Power::Start => start(&scene, &ours, &mut draft),
         Power::Stop => stop(&ours, &mut draft),
     }
+    rules::check(&scene, &mut draft);
     conflict::refuse_what_host_lacks(host, &mut draft);
     draft.finish(fleet)
 }
@@ -51,10 +52,14 @@ fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
             RunState::Stopped => stopped.push(*name),
         }
     }
-    let bridge = if stopped.is_empty() { None } else { network::ensure(scene, draft) };
+    let mut needed = Vec::new();
+    if !stopped.is_empty() {
+        let bridge = network::ensure(scene, draft);
+        needed = bridge.into_iter().chain(rules::ensure(scene, bridge, draft)).collect();
+    }
     for name in stopped {
         let start = draft.add(Action::Start(name.clone()), "it is stopped", Consequence::None);
-        draft.wait(start, bridge);
+        draft.wait(start, needed.iter().copied());
     }
 }
 

@@ -6,8 +6,10 @@ use crate::model::{Action, Consequence, ContainerSpec, Plan, Step};
 /// What happens to one thing on the whole, whatever its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A bridge or an image appears, or is mended.
+    /// A bridge or an image appears.
     Provide,
+    /// A bridge, or something of the host, is made otherwise.
+    Mend,
     /// A bridge goes.
     Remove,
     Create,
@@ -24,7 +26,7 @@ impl Change {
         match self {
             Change::Provide | Change::Create => ('+', Tone::Good),
             Change::Remove | Change::Destroy => ('-', Tone::Bad),
-            Change::Alter => ('~', Tone::Change),
+            Change::Mend | Change::Alter => ('~', Tone::Change),
             Change::Rebuild => ('±', Tone::Bad),
             Change::Start => ('▶', Tone::Good),
             Change::Stop => ('■', Tone::Change),
@@ -58,6 +60,8 @@ pub(super) fn lines_of(plan: &Plan) -> Vec<Line> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Network,
+    /// Of the host's kernel.
+    Parameter,
     Image,
     Volume,
     Container,
@@ -66,7 +70,10 @@ enum Kind {
 impl Kind {
     fn of(action: &Action) -> Kind {
         match action {
-            Action::EnsureNetwork(_) | Action::DeleteNetwork(_) => Kind::Network,
+            Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::SetRules(_) | Action::DeleteRules { .. } => {
+                Kind::Network
+            }
+            Action::SetForwarding | Action::RestoreForwarding => Kind::Parameter,
             Action::FetchImage { .. } => Kind::Image,
             Action::DeleteVolume(_) => Kind::Volume,
             Action::Create(_)
@@ -82,7 +89,9 @@ impl Kind {
 
 fn line_of(kind: Kind, target: String, steps: &[&Step]) -> Line {
     let change = match kind {
-        Kind::Network if steps.iter().any(|step| matches!(step.action, Action::DeleteNetwork(_))) => Change::Remove,
+        Kind::Network if steps.iter().any(|step| removes(&step.action)) => Change::Remove,
+        Kind::Network if steps.iter().any(|step| step.consequence == Consequence::Live) => Change::Mend,
+        Kind::Parameter => Change::Mend,
         Kind::Network | Kind::Image => Change::Provide,
         Kind::Volume => Change::Destroy,
         Kind::Container => change_of(steps),
@@ -94,6 +103,10 @@ fn line_of(kind: Kind, target: String, steps: &[&Step]) -> Line {
         words: words(change, steps),
         consequence: worst.map(ToString::to_string).unwrap_or_default(),
     }
+}
+
+fn removes(action: &Action) -> bool {
+    matches!(action, Action::DeleteNetwork(_) | Action::DeleteRules { .. })
 }
 
 /// What the steps of one container come to.
@@ -145,7 +158,7 @@ fn words(change: Change, steps: &[&Step]) -> String {
         Change::Start => format!("start: {reasons}"),
         Change::Stop if reasons.is_empty() => "stop".to_owned(),
         Change::Stop => format!("stop: {reasons}"),
-        Change::Provide | Change::Remove | Change::Alter | Change::Rebuild | Change::Destroy => reasons,
+        Change::Provide | Change::Mend | Change::Remove | Change::Alter | Change::Rebuild | Change::Destroy => reasons,
     }
 }
 
@@ -163,6 +176,10 @@ fn creation(steps: &[&Step]) -> String {
             | Action::Adopt(_)
             | Action::EnsureNetwork(_)
             | Action::DeleteNetwork(_)
+            | Action::SetRules(_)
+            | Action::DeleteRules { .. }
+            | Action::SetForwarding
+            | Action::RestoreForwarding
             | Action::FetchImage { .. }
             | Action::DeleteVolume(_) => {}
         }

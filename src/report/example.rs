@@ -1,9 +1,9 @@
 //! Small nouns for this room's tests.
 
 use crate::model::{
-    Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, EngineKind, Fleet, GuestSpec,
-    Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, MacAddress, MachineId, MonitorState,
-    NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId,
+    Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, Egress, EngineKind, Fleet,
+    GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, MacAddress, MachineId,
+    MonitorState, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId,
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
@@ -32,6 +32,7 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
             address: "10.42.0.11/24".parse().expect("an address"),
             gateway: "10.42.0.1".parse().expect("an address"),
             mac: MacAddress::derive(&[name]),
+            isolated: false,
         },
         guest: GuestSpec {
             hostname: name.into(),
@@ -46,6 +47,7 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
         security: SecuritySpec::default(),
         mounts: Vec::new(),
         devices: Vec::new(),
+        ports: Vec::new(),
     }
 }
 
@@ -71,6 +73,9 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
             subnet: "10.42.0.0/24".parse().expect("a subnet"),
             gateway: "10.42.0.1".parse().expect("an address"),
             dns: Vec::new(),
+            nat: true,
+            isolated: false,
+            egress: Egress::All,
         },
         containers: names.iter().map(|name| spec(name)).collect(),
         keeps_volumes: true,

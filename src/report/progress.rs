@@ -121,6 +121,10 @@ fn done_line(step: &Step, took: Duration) -> String {
     let done = match &step.action {
         Action::EnsureNetwork(_) => "network ready",
         Action::DeleteNetwork(_) => "network removed",
+        Action::SetRules(_) => "packet rules set",
+        Action::DeleteRules { .. } => "packet rules removed",
+        Action::SetForwarding => "set",
+        Action::RestoreForwarding => "put back",
         Action::FetchImage { .. } => "image stored",
         Action::Create(_) => "created",
         Action::Configure(_) => "configured",

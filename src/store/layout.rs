@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Volumes;
+use super::{HostChanges, Volumes};
 use crate::model::{ContainerName, FleetName, ImageDigest};
 
 /// The paths of one installation: the host's own, or one under `--root DIR` that shares nothing with it.
@@ -87,6 +87,12 @@ impl Layout {
     #[must_use]
     pub fn volumes(&self, fleet: &FleetName) -> Volumes {
         Volumes::new(self.state.join("volumes").join(fleet.as_str()))
+    }
+
+    /// What the host was like before it was made to pass packets on.
+    #[must_use]
+    pub fn host_changes(&self) -> HostChanges {
+        HostChanges::new(self.state.join("forwarding.json"))
     }
 
     /// The secret that SSH host keys are derived from.

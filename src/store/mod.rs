@@ -3,11 +3,13 @@
 //! Start at [`Layout`]. This room never interprets what it stores.
 
 mod atomic;
+mod host_changes;
 mod layout;
 mod lock;
 mod volumes;
 
 pub use atomic::{publish_dir, sync_file_system_of, write_atomic, write_volatile};
+pub use host_changes::HostChanges;
 pub use layout::Layout;
 pub use lock::{HostLock, LockError};
 pub use volumes::Volumes;

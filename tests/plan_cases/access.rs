@@ -127,10 +127,12 @@ fn a_creation_says_what_weakens_isolation() {
     spec.security.seccomp = Seccomp::Unconfined;
     spec.security.capabilities = capabilities(&["sys_time"], &["kill"]);
     spec.devices = vec![build::device("/dev/kvm")];
-    insta::assert_snapshot!(planned(&fleet, &build::bare_host()), @"
+    insta::assert_snapshot!(planned(&fleet, &build::bare_host()), @r"
     + network:fleet0  bridge is absent
+    + rules:fleet0  packet rules are missing  after [network:fleet0]
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + create:a  it does not exist, privileged: its root is the host's, nesting: more of the kernel is within its reach, capability sys_time, seccomp: no system call is refused, device /dev/kvm
-    + start:a  it is new  after [network:fleet0, create:a]
+    + start:a  it is new  after [network:fleet0, rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ");
 }
 
@@ -141,17 +143,21 @@ fn volumes_go_with_the_fleet_after_all_that_used_them() {
     let mut host = converged_host(&fleet);
     host.volumes = ["db".to_owned(), "former".to_owned()].into();
     insta::assert_snapshot!(planned(&fleet, &host), @"nothing to do");
-    insta::assert_snapshot!(planned(&fleet.emptied(), &host), @"
+    insta::assert_snapshot!(planned(&fleet.emptied(), &host), @r"
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
     + delete-volume:db  the fleet is destroyed  (Destroy)  after [stop:a, delete:a]
     + delete-volume:former  the fleet is destroyed  (Destroy)  after [stop:a, delete:a]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
     ");
     let kept = Fleet { keeps_volumes: true, ..fleet.emptied() };
-    insta::assert_snapshot!(planned(&kept, &host), @"
+    insta::assert_snapshot!(planned(&kept, &host), @r"
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
     ");
 }

@@ -24,13 +24,15 @@ fn an_image_is_fetched_once_for_all_that_stand_on_it() {
     .into();
     insta::assert_snapshot!(planned(&fleet, &host), @r"
     + network:fleet0  bridge is absent
+    + rules:fleet0  packet rules are missing  after [network:fleet0]
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + image:aaaaaaaaaaaa  not in the image store
     + create:a  it does not exist  after [image:aaaaaaaaaaaa]
-    + start:a  it is new  after [network:fleet0, create:a]
+    + start:a  it is new  after [network:fleet0, rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     + create:b  it does not exist  after [image:aaaaaaaaaaaa]
-    + start:b  it is new  after [network:fleet0, create:b]
+    + start:b  it is new  after [network:fleet0, rules:fleet0, forwarding:net.ipv4.ip_forward, create:b]
     + create:c  it does not exist  after [image:aaaaaaaaaaaa]
-    + start:c  it is new  after [network:fleet0, create:c]
+    + start:c  it is new  after [network:fleet0, rules:fleet0, forwarding:net.ipv4.ip_forward, create:c]
     ");
 }
 
@@ -40,6 +42,8 @@ fn an_image_that_cannot_be_had_is_refused_when_it_is_needed() {
     host.images.insert(build::file_image("/a.tar.gz"), unavailable());
     insta::assert_snapshot!(planned(&two(), &host), @r"
     + network:fleet0  bridge is absent
+    + rules:fleet0  packet rules are missing  after [network:fleet0]
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     ! file:/a.tar.gz  `/a.tar.gz` does not exist
       hint: check the path
     ");
@@ -144,6 +148,8 @@ fn an_exhausted_pool_of_ids_is_refused() {
     host.foreign_ids = vec![ID_POOL];
     insta::assert_snapshot!(planned(&one(), &host), @r"
     + network:fleet0  bridge is absent
+    + rules:fleet0  packet rules are missing  after [network:fleet0]
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     ! a  no range of 65536 host ids is free for `a`
       hint: destroy containers that are no longer needed, or free ids in `/etc/subuid` and `/etc/subgid`
     ");
@@ -193,7 +199,9 @@ fn what_the_host_lacks_is_refused_when_something_is_to_start() {
     nothing to do
     ---
     + delete:a  the fleet is destroyed  (Destroy)
-    + delete-network:fleet0  fleet `dev` has no containers  after [delete:a]
+    + delete-rules:fleet0  fleet `dev` has no containers  after [delete:a]
+    + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers  after [delete:a, delete-rules:fleet0]
     ---
     + start:a  it is stopped
     ! host  the kernel has no overlayfs
@@ -207,6 +215,10 @@ fn records_of(plan: &Plan) -> Vec<(String, u32)> {
         Action::Create(record) => Some((record.spec.name.to_string(), record.ids.base)),
         Action::EnsureNetwork(_)
         | Action::DeleteNetwork(_)
+        | Action::SetRules(_)
+        | Action::DeleteRules { .. }
+        | Action::SetForwarding
+        | Action::RestoreForwarding
         | Action::FetchImage { .. }
         | Action::Configure(_)
         | Action::SetLimits(_)

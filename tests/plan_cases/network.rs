@@ -9,8 +9,10 @@ fn an_absent_bridge_is_made_before_anything_starts() {
     let fleet = one();
     insta::assert_snapshot!(planned(&fleet, &build::bare_host()), @r"
     + network:fleet0  bridge is absent
+    + rules:fleet0  packet rules are missing  after [network:fleet0]
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + create:a  it does not exist
-    + start:a  it is new  after [network:fleet0, create:a]
+    + start:a  it is new  after [network:fleet0, rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ");
 }
 
@@ -39,8 +41,10 @@ fn a_bridge_with_another_mac_is_not_ours() {
     bridge.mac = Some(MacAddress([2, 0, 0, 0, 0, 1]));
     host.links.insert("fleet0".to_owned(), bridge);
     insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + rules:fleet0  packet rules are missing
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + create:a  it does not exist
-    + start:a  it is new  after [create:a]
+    + start:a  it is new  after [rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ! fleet0  a link `fleet0` exists that is not the bridge of fleet `dev`
       hint: choose another name with `network: bridge:`
     ");
@@ -53,8 +57,10 @@ fn a_link_of_another_kind_is_not_ours() {
     link.kind = LinkKind::Veth;
     host.links.insert("fleet0".to_owned(), link);
     insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + rules:fleet0  packet rules are missing
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + create:a  it does not exist
-    + start:a  it is new  after [create:a]
+    + start:a  it is new  after [rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ! fleet0  a link `fleet0` exists that is not the bridge of fleet `dev`
       hint: choose another name with `network: bridge:`
     ");
@@ -65,8 +71,10 @@ fn a_subnet_that_a_link_of_the_host_uses_is_refused() {
     let (fleet, mut host) = (one(), build::bare_host());
     host.links.insert("wg0".to_owned(), build::card("10.42.7.1/16"));
     insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + rules:fleet0  packet rules are missing
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + create:a  it does not exist
-    + start:a  it is new  after [create:a]
+    + start:a  it is new  after [rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ! fleet0  `wg0` has the address 10.42.7.1/16, which overlaps the subnet 10.42.0.0/24
       hint: choose another `network: subnet:`
     ");
@@ -88,8 +96,10 @@ fn a_subnet_of_another_fleet_is_refused_even_while_its_bridge_is_not_there() {
     other.fleet = build::fleet_name("other");
     host.containers.insert(other.spec.name.clone(), build::running_container(other));
     insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + rules:fleet0  packet rules are missing
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0]
     + create:a  it does not exist
-    + start:a  it is new  after [create:a]
+    + start:a  it is new  after [rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ! fleet0  `x` of fleet `other` has the address 10.42.0.77/24, which overlaps the subnet 10.42.0.0/24
       hint: choose another `network: subnet:`
     ");
@@ -101,7 +111,9 @@ fn the_bridge_goes_after_the_last_container() {
     insta::assert_snapshot!(planned(&fleet.emptied(), &converged_host(&fleet)), @r"
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
     ");
 }
 
@@ -126,6 +138,7 @@ fn a_renamed_bridge_replaces_the_former_one() {
     + configure:a  bridge fleet0 → br9  (Restart)  after [stop:a]
     + delete-network:fleet0  bridge is now `br9`  after [stop:a]
     + network:br9  bridge is absent  after [delete-network:fleet0]
-    + start:a  bridge fleet0 → br9  (Restart)  after [network:br9, configure:a]
+    + rules:br9  packet rules +members reach each other +replies +errors and 19 more  (Live)  after [network:br9]
+    + start:a  bridge fleet0 → br9  (Restart)  after [network:br9, rules:br9, configure:a]
     ");
 }

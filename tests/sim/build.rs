@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use fleet::model::{
-    Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, EngineKind, Fleet, FleetName,
-    GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource, ImageState, Init, Limits,
-    LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource, MountSpec, NetworkSpec, Ownership,
-    Restart, RunState, Running, SecuritySpec, hosts_digest,
+    BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
+    Fleet, FleetName, GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource,
+    ImageState, Init, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource,
+    MountSpec, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
 };
 use ipnet::Ipv4Net;
 
@@ -35,6 +35,9 @@ pub(crate) fn network() -> NetworkSpec {
         subnet: "10.42.0.0/24".parse().expect("a subnet"),
         gateway: Ipv4Addr::new(10, 42, 0, 1),
         dns: Vec::new(),
+        nat: true,
+        isolated: false,
+        egress: Egress::All,
     }
 }
 
@@ -51,6 +54,7 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
             address: Ipv4Net::new(Ipv4Addr::new(10, 42, 0, last), 24).expect("a prefix length"),
             gateway: network().gateway,
             mac: MacAddress::derive(&["link", name]),
+            isolated: false,
         },
         guest: GuestSpec {
             hostname: name.to_owned(),
@@ -65,6 +69,7 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
         security: SecuritySpec::default(),
         mounts: Vec::new(),
         devices: Vec::new(),
+        ports: Vec::new(),
     }
 }
 
@@ -140,18 +145,27 @@ pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
 /// The bridge of `network` as it should be.
 pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
     let address = Ipv4Net::new(network.gateway, network.subnet.prefix_len()).expect("a prefix length");
-    LinkState { kind: LinkKind::Bridge, mac: Some(network.mac), up: true, addresses: vec![address], controller: None }
+    LinkState { kind: LinkKind::Bridge, mac: Some(network.mac), group: BRIDGE_GROUP, ..link(address) }
+}
+
+/// A link of no kind in particular that is up and has `address`.
+fn link(address: Ipv4Net) -> LinkState {
+    LinkState {
+        kind: LinkKind::Other,
+        mac: None,
+        up: true,
+        addresses: vec![address],
+        controller: None,
+        group: 0,
+        isolated: false,
+        loopback: false,
+    }
 }
 
 /// A network card with `address`.
 pub(crate) fn card(address: &str) -> LinkState {
-    LinkState {
-        kind: LinkKind::Other,
-        mac: Some(MacAddress([0, 1, 2, 3, 4, 5])),
-        up: true,
-        addresses: vec![address.parse().expect("an address")],
-        controller: None,
-    }
+    let mac = Some(MacAddress([0, 1, 2, 3, 4, 5]));
+    LinkState { mac, ..link(address.parse().expect("an address")) }
 }
 
 /// A host that has a network card and the image `/a.tar.gz`, and nothing of ours.

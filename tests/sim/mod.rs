@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
-    Action, ContainerName, ContainerRecord, ContainerState, GuestSpec, Host, ID_RANGE_LENGTH, ImageDigest, ImageState,
-    Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkSpec, Outcome, Ownership, Plan, RunState,
-    Running, Step, StepFailure,
+    Action, ContainerName, ContainerRecord, ContainerState, GuestSpec, Hook, Host, ID_RANGE_LENGTH, ImageDigest,
+    ImageState, Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkSpec, Outcome, Ownership,
+    Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -97,6 +97,16 @@ impl World {
         match action {
             Action::EnsureNetwork(network) => self.ensure_network(network),
             Action::DeleteNetwork(network) => self.delete_network(network.clone()),
+            Action::SetRules(traffic) => self.set_rules((**traffic).clone()),
+            Action::DeleteRules { fleet, .. } => Ok(delete_rules(fleet.as_str())),
+            Action::SetForwarding => Ok(vec![
+                Box::new(|world| world.host.forwarding.is_recorded = true),
+                Box::new(|world| world.host.forwarding.is_on = true),
+            ]),
+            Action::RestoreForwarding => Ok(vec![
+                Box::new(|world| world.host.forwarding.is_on = false),
+                Box::new(|world| world.host.forwarding.is_recorded = false),
+            ]),
             Action::FetchImage { digest, .. } => Ok(fetch(digest.clone())),
             Action::Create(record) => self.create((**record).clone()),
             Action::Configure(record) => self.configure((**record).clone()),
@@ -125,6 +135,31 @@ impl World {
                 world.host.links.entry(name).or_insert(bare);
             }),
             Box::new(move |world| drop(world.host.links.insert(other_name, whole))),
+        ])
+    }
+
+    fn set_rules(&self, traffic: Traffic) -> Result<Vec<Event>, String> {
+        if !self.host.links.contains_key(&traffic.bridge) {
+            return Err(format!("`{}` is not there", traffic.bridge));
+        }
+        let (bridge, loopback, ports) = (traffic.bridge.clone(), traffic.loopback, traffic.ports.clone());
+        Ok(vec![
+            Box::new(move |world| {
+                world.host.firewall.table = TableState::Ours;
+                world.host.firewall.chains.retain(|name, _| Hook::fleet_of(name) != Some(traffic.fleet.as_str()));
+                world.host.firewall.chains.extend(traffic.chains);
+                if let (false, Some(bridge)) = (traffic.loopback, world.host.links.get_mut(&traffic.bridge)) {
+                    bridge.loopback = false;
+                }
+            }),
+            Box::new(move |world| {
+                world.host.links.get_mut(&bridge).expect("it was there").loopback = loopback;
+                for (port, is_isolated) in ports {
+                    if let Some(link) = world.host.links.get_mut(&port) {
+                        link.isolated = is_isolated;
+                    }
+                }
+            }),
         ])
     }
 
@@ -200,6 +235,10 @@ impl World {
         if !self.host.links.get(&record.spec.link.bridge).is_some_and(|bridge| bridge.up) {
             return Err(format!("`{}` is not up", record.spec.link.bridge));
         }
+        let own = record.fleet.as_str();
+        if !self.host.firewall.chains.keys().any(|chain| Hook::fleet_of(chain) == Some(own)) {
+            return Err(format!("`{name}` would run without packet rules"));
+        }
         let address = record.spec.link.address.addr();
         if self.in_force.values().any(|other| other.spec.link.address.addr() == address) {
             return Err(format!("{address} of `{name}` is in use"));
@@ -256,6 +295,16 @@ impl World {
             }),
         ])
     }
+}
+
+fn delete_rules(fleet: &str) -> Vec<Event> {
+    let fleet = fleet.to_owned();
+    vec![Box::new(move |world| {
+        world.host.firewall.chains.retain(|name, _| Hook::fleet_of(name) != Some(&fleet));
+        if world.host.firewall.chains.is_empty() {
+            world.host.firewall.table = TableState::Absent;
+        }
+    })]
 }
 
 fn fetch(digest: ImageDigest) -> Vec<Event> {

@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     links_before: Vec<String>,
     groups_before: Vec<PathBuf>,
+    traffic_before: String,
     _host: File,
 }
 
@@ -49,7 +50,7 @@ impl World {
         let host = File::create(HOST_LOCK).expect(HOST_LOCK);
         host.lock().expect(HOST_LOCK);
         let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
-        World { dir, links_before: links(), groups_before: groups(), _host: host }
+        World { dir, links_before: links(), groups_before: groups(), traffic_before: traffic(), _host: host }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -134,12 +135,18 @@ impl World {
         let root = self.root().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
         assert_eq!(mounts.lines().filter(|line| line.contains(&root)).collect::<Vec<_>>(), Vec::<&str>::new());
-        assert_eq!(links(), self.links_before);
-        assert_eq!(groups(), self.groups_before);
+        self.assert_links_and_groups_as_before();
+        assert_eq!(traffic(), self.traffic_before);
         assert_eq!(names_in(&self.root().join("lxc")), Vec::<String>::new());
         assert_eq!(names_in(&self.root().join("run/containers")), Vec::<String>::new());
         assert_eq!(names_in(&self.root().join("fleet/volumes")), Vec::<String>::new());
         assert_eq!(self.monitors(), Vec::<String>::new());
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_links_and_groups_as_before(&self) {
+        assert_eq!(links(), self.links_before);
+        assert_eq!(groups(), self.groups_before);
     }
 
     /// Monitors that work for this corner: told by the root in their environment.
@@ -188,9 +195,17 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// All links of the host but those that appear by themselves.
+/// All links of the host but those that the test made itself.
 fn links() -> Vec<String> {
-    names_in(Path::new("/sys/class/net"))
+    let mut links = names_in(Path::new("/sys/class/net"));
+    links.retain(|link| !link.starts_with("fleettest"));
+    links
+}
+
+/// The host's packet rules, and whether it passes packets on.
+fn traffic() -> String {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is installed");
+    fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("readable") + &String::from_utf8_lossy(&output.stdout)
 }
 
 /// The groups of fleets with a root of their own, in every hierarchy.

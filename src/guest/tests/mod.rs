@@ -141,6 +141,7 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
             address: "10.42.0.5/24".parse().expect("an address"),
             gateway: "10.42.0.1".parse().expect("an address"),
             mac: "02:00:00:00:00:05".parse().expect("an address"),
+            isolated: false,
         },
         guest,
         stop_timeout_s: 10,
@@ -148,6 +149,7 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
         security: SecuritySpec::default(),
         mounts: Vec::new(),
         devices: Vec::new(),
+        ports: Vec::new(),
     };
     ContainerRecord {
         fleet: "demo".parse().expect("a name"),

@@ -44,11 +44,10 @@ containers:
     4:1 unknown key `colour` (the keys here are `fleet`, `engine`, `prefix`, `network`, `templates`, `defaults`, `profiles` and `containers`)
     5:1 `include` is not supported by this version of fleet
     7:11 `10.42.0.7/24` is an address inside a subnet (did you mean `10.42.0.0/24`?)
-    8:3 `nat` is not supported by this version of fleet
     9:11 `a-name-that-is-too-long` is not the name of a network link (1 to 15 bytes, without `/`, `:`, `%` and blanks)
     10:19 `nowhere` is not an IP address
     12:3 unknown key `memroy` (did you mean `memory`?)
-    13:3 `ports` is not supported by this version of fleet
+    13:11 `80` is not a published port: it does not say which port of the host leads to which of the container (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
     14:11 `256` is too little memory: a container needs 4MiB at least (did you mean `256MiB`?)
     15:3 `memory` is there twice: first in line 14
     16:24 `lots` is not a number of processors from 0.01 to 4096 (write `0.5` or `2`)

@@ -37,6 +37,9 @@ fn the_smallest_fleet_derives_all_the_rest() {
             subnet: 10.142.82.0/24,
             gateway: 10.142.82.1,
             dns: [],
+            nat: true,
+            isolated: false,
+            egress: All,
         },
         containers: [
             ContainerSpec {
@@ -76,6 +79,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
                             210,
                         ],
                     ),
+                    isolated: false,
                 },
                 guest: GuestSpec {
                     hostname: "a",
@@ -102,6 +106,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
                 },
                 mounts: [],
                 devices: [],
+                ports: [],
             },
         ],
         keeps_volumes: true,

@@ -5,6 +5,7 @@ mod findings;
 mod fleets;
 mod laws;
 mod together;
+mod traffic;
 mod values;
 mod yaml;
 

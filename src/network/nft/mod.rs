@@ -59,8 +59,8 @@ fn table_name(scope: &str) -> String {
 pub fn read_firewall(scope: &str) -> io::Result<Firewall> {
     let mut socket = FilterSocket::open()?;
     let table = table_name(scope);
-    let state = match state_of(&mut socket, &table) {
-        Ok(state) => state,
+    let (state, is_shared) = match state_of(&mut socket, &table) {
+        Ok(found) => found,
         // What the kernel answers that has no such subsystem.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT)) => {
             let table = TableState::Unavailable(error.to_string());
@@ -69,14 +69,14 @@ pub fn read_firewall(scope: &str) -> io::Result<Firewall> {
         Err(error) => return Err(error),
     };
     let chains = if state == TableState::Ours { read_chains(&mut socket, &table)? } else { Chains::new() };
-    Ok(Firewall { table: state, chains, barriers: barriers::read(&mut socket)? })
+    Ok(Firewall { table: state, chains, is_shared, barriers: barriers::read(&mut socket)? })
 }
 
 /// Makes `chains` all that the fleet `fleet` has, in one transaction; the table goes with its last chain.
 pub fn write_chains(scope: &str, fleet: &str, chains: &Chains) -> io::Result<()> {
     let mut socket = FilterSocket::open()?;
     let table = table_name(scope);
-    let found = match state_of(&mut socket, &table)? {
+    let found = match state_of(&mut socket, &table)?.0 {
         TableState::Foreign(name) => {
             return Err(io::Error::other(format!("the table `{name}` was not made by fleet")));
         }
@@ -137,16 +137,21 @@ fn add_chain(batch: &mut Batch, table: &str, name: &str, chain: &Chain) {
     }
 }
 
-/// Whose the table `name` of the family inet is.
-fn state_of(socket: &mut FilterSocket, name: &str) -> io::Result<TableState> {
+/// Whose the table `name` of the family inet is, and whether there is another of ours.
+fn state_of(socket: &mut FilterSocket, name: &str) -> io::Result<(TableState, bool)> {
+    let (mut state, mut is_shared) = (TableState::Absent, false);
     for shown in socket.dump(Kind::GetTable, Some(INET), &Writer::default())? {
         let attributes = Reader(&shown.attributes);
-        if shown.family == INET && attributes.text(TABLE_NAME).as_deref() == Some(name) {
-            let is_ours = attributes.bytes(TABLE_USER_DATA).is_some_and(|data| comment_in(data) == MARK);
-            return Ok(if is_ours { TableState::Ours } else { TableState::Foreign(format!("inet {name}")) });
+        let is_ours = attributes.bytes(TABLE_USER_DATA).is_some_and(|data| comment_in(data) == MARK);
+        if attributes.text(TABLE_NAME).as_deref() != Some(name) {
+            is_shared |= is_ours;
+        } else if is_ours {
+            state = TableState::Ours;
+        } else {
+            state = TableState::Foreign(format!("inet {name}"));
         }
     }
-    Ok(TableState::Absent)
+    Ok((state, is_shared))
 }
 
 /// The chains of our table, with their rules.

@@ -1,0 +1,50 @@
+//! A fleet's packet rules with what they need of its bridge.
+
+use std::io;
+
+use nix::net::if_::if_nametoindex;
+use rtnetlink::LinkBridgePort;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+
+use super::nft::write_chains;
+use super::parameters::{set_loopback, takes_loopback};
+use super::socket::RouteSocket;
+use crate::model::{Chains, Traffic};
+
+/// Makes the host's rules for the fleet those of `traffic`; `scope` is the root's.
+///
+/// The bridge takes packets of the host's loopback addresses only as long as there are rules that keep the guests'
+/// away.
+pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
+    let bridge = &traffic.bridge;
+    if !traffic.loopback && takes_loopback(bridge) {
+        set_loopback(bridge, false)?;
+    }
+    write_chains(scope, traffic.fleet.as_str(), &traffic.chains)?;
+    if traffic.loopback {
+        set_loopback(bridge, true)?;
+    }
+    for (port, is_isolated) in &traffic.ports {
+        match isolate(port, *is_isolated) {
+            // Its container ended meanwhile; what starts it again knows better.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes all rules of the fleet `fleet`, whose bridge is `bridge`.
+pub fn remove_traffic(scope: &str, fleet: &str, bridge: &str) -> io::Result<()> {
+    if takes_loopback(bridge) {
+        set_loopback(bridge, false)?;
+    }
+    write_chains(scope, fleet, &Chains::new())
+}
+
+/// Has a bridge keep its port `link` from other isolated ones, or no longer.
+pub(super) fn isolate(link: &str, is_isolated: bool) -> io::Result<()> {
+    let message = LinkBridgePort::new(if_nametoindex(link)?).isolated(is_isolated).build();
+    // Of requests about a link that is there only this one looks at what it is as a port (`rtnl_newlink`).
+    RouteSocket::open()?.request(RouteNetlinkMessage::NewLink(message), 0)
+}

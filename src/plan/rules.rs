@@ -1,0 +1,217 @@
+//! The fleet's packet rules, and the host's passing on of packets.
+
+use super::Scene;
+use super::conflict;
+use super::steps::{Draft, Place};
+use crate::model::{
+    Action, Chains, Consequence, Egress, Hook, Listener, Ownership, PortForward, Rule, RunState, Traffic, port_comment,
+};
+
+/// So many rules are named in a reason; of more, their number is told.
+const MOST_NAMED: usize = 3;
+
+/// Adds the steps that make the fleet's packets go where they should and nowhere else. `bridge` is the step that makes
+/// the bridge. What starts must wait for them.
+pub(super) fn ensure(scene: &Scene, bridge: Option<Place>, draft: &mut Draft) -> Vec<Place> {
+    let mut places = Vec::new();
+    if let Some(conflict) = conflict::table(&scene.host.firewall.table) {
+        draft.refuse(conflict);
+        return places;
+    }
+    let wanted = scene.fleet.chains();
+    let found = own_chains(scene);
+    let mut reasons = Vec::new();
+    reasons.extend(difference(&found, &wanted));
+    let ports = ports(scene);
+    reasons.extend(ports_words(&ports));
+    let loopback = scene.fleet.is_on_loopback();
+    let takes_loopback = scene.host.links.get(&scene.fleet.network.bridge).is_some_and(|link| link.loopback);
+    // With other reasons it goes without saying.
+    if takes_loopback != loopback && reasons.is_empty() {
+        let word = if loopback { "takes no" } else { "takes" };
+        reasons.push(format!("bridge {word} packets of the host's loopback"));
+    }
+    if !reasons.is_empty() {
+        let traffic = Traffic {
+            fleet: scene.fleet.name.clone(),
+            bridge: scene.fleet.network.bridge.clone(),
+            chains: wanted,
+            loopback,
+            ports: ports.into_iter().map(|(port, _, is_isolated)| (port, is_isolated)).collect(),
+        };
+        let step = draft.add(Action::SetRules(Box::new(traffic)), reasons.join(", "), consequence(scene));
+        draft.wait(step, bridge);
+        places.push(step);
+    }
+    if scene.fleet.needs_forwarding() && !scene.host.forwarding.is_on {
+        let step = draft.add(Action::SetForwarding, forwarding_words(scene), Consequence::None);
+        // Nothing is passed on that the rules do not know.
+        draft.wait(step, places.iter().copied());
+        places.push(step);
+    }
+    places
+}
+
+/// Adds the steps that take the rules away, after the last of those that may need them, and what the last fleet of the
+/// host leaves.
+pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
+    if !scene.fleet.containers.is_empty() {
+        return;
+    }
+    let leaving = draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_)));
+    if !own_chains(scene).is_empty() {
+        let (fleet, bridge) = (scene.fleet.name.clone(), scene.fleet.network.bridge.clone());
+        let reason = format!("fleet `{fleet}` has no containers");
+        let delete = draft.add(Action::DeleteRules { fleet, bridge }, reason, Consequence::None);
+        draft.wait(delete, leaving.iter().copied());
+    }
+    if scene.host.forwarding.is_recorded && is_last(scene) {
+        let reason = "1 → 0: the last fleet goes";
+        let restore = draft.add(Action::RestoreForwarding, reason, Consequence::None);
+        let all =
+            |action: &Action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. });
+        draft.wait(restore, draft.places(all));
+    }
+}
+
+/// Whether no other fleet is on the host.
+fn is_last(scene: &Scene) -> bool {
+    let own = scene.fleet.name.as_str();
+    let has_rules =
+        scene.host.firewall.chains.keys().any(|name| Hook::fleet_of(name).is_some_and(|fleet| fleet != own));
+    let has_containers =
+        scene.host.containers.values().any(
+            |container| matches!(&container.ownership, Ownership::Ours(record) if record.fleet != scene.fleet.name),
+        );
+    !has_rules && !has_containers && !scene.host.firewall.is_shared
+}
+
+/// The chains that the fleet has.
+fn own_chains(scene: &Scene) -> Chains {
+    let is_own = |name: &str| Hook::fleet_of(name) == Some(scene.fleet.name.as_str());
+    let own = scene.host.firewall.chains.iter().filter(|(name, _)| is_own(name));
+    own.map(|(name, chain)| (name.clone(), chain.clone())).collect()
+}
+
+/// In what the rules that were found are not those that are wanted, in words; nothing if they are.
+fn difference(found: &Chains, wanted: &Chains) -> Option<String> {
+    if found == wanted {
+        return None;
+    }
+    if found.values().all(|chain| chain.rules.is_empty()) {
+        return Some("packet rules are missing".to_owned());
+    }
+    let of = |chains: &Chains| -> Vec<Rule> { chains.values().flat_map(|chain| chain.rules.clone()).collect() };
+    let (found, wanted) = (of(found), of(wanted));
+    let comments = |rules: &[Rule], others: &[Rule], sign: char| {
+        let mut words: Vec<String> = Vec::new();
+        for rule in rules.iter().filter(|rule| !others.contains(rule)) {
+            let comment = if rule.comment.is_empty() { "a rule of somebody else's" } else { &rule.comment };
+            let word = format!("{sign}{comment}");
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        words
+    };
+    let words = [comments(&wanted, &found, '+'), comments(&found, &wanted, '-')].concat();
+    Some(match words.len() {
+        0 => "packet rules are not as they were set".to_owned(),
+        1..=MOST_NAMED => format!("packet rules {}", words.join(" ")),
+        more => format!("packet rules {} and {} more", words[..MOST_NAMED].join(" "), more - MOST_NAMED),
+    })
+}
+
+/// Ports of the bridge that are not isolated and should be, or the other way round: link, container, what it should be.
+fn ports(scene: &Scene) -> Vec<(String, String, bool)> {
+    let mut ports = Vec::new();
+    for spec in &scene.fleet.containers {
+        let runs = scene.host.containers.get(&spec.name).is_some_and(|container| {
+            match (&container.ownership, &container.run) {
+                (Ownership::Ours(record), RunState::Running(_)) => {
+                    record.fleet == scene.fleet.name && record.spec.link.host_name == spec.link.host_name
+                }
+                (Ownership::Ours(_) | Ownership::Foreign, _) => false,
+            }
+        });
+        let link = scene.host.links.get(&spec.link.host_name);
+        if runs && link.is_some_and(|link| link.isolated != spec.link.isolated) {
+            ports.push((spec.link.host_name.clone(), spec.name.to_string(), spec.link.isolated));
+        }
+    }
+    ports
+}
+
+fn ports_words(ports: &[(String, String, bool)]) -> Option<String> {
+    let (_, _, should) = ports.first()?;
+    let (is, not) = (if ports.len() == 1 { "is" } else { "are" }, if *should { " not" } else { "" });
+    let names: Vec<&str> = ports.iter().take(MOST_NAMED).map(|(_, name, _)| name.as_str()).collect();
+    let more = if ports.len() > MOST_NAMED { ", …" } else { "" };
+    Some(format!("{}{more} {is}{not} kept from other members", names.join(", ")))
+}
+
+fn forwarding_words(scene: &Scene) -> String {
+    let why = match (&scene.fleet.network.egress, scene.fleet.network.nat) {
+        (Egress::None, true) => "published ports lead to containers",
+        (Egress::None, false) => "other hosts reach containers",
+        (Egress::All | Egress::Only(_), _) => "containers reach other hosts",
+    };
+    format!("0 → 1: {why}")
+}
+
+fn consequence(scene: &Scene) -> Consequence {
+    let runs = scene.host.containers.values().any(|container| {
+        let is_own = matches!(&container.ownership, Ownership::Ours(record) if record.fleet == scene.fleet.name);
+        is_own && matches!(container.run, RunState::Running(_))
+    });
+    if runs { Consequence::Live } else { Consequence::None }
+}
+
+/// Refuses what would not work: ports that are taken, and a host whose own rules let nothing through.
+pub(super) fn check(scene: &Scene, draft: &mut Draft) {
+    let changes = |action: &Action| {
+        matches!(action, Action::EnsureNetwork(_) | Action::SetRules(_) | Action::SetForwarding | Action::Start(_))
+    };
+    if draft.places(changes).is_empty() || scene.fleet.containers.is_empty() {
+        return;
+    }
+    if scene.fleet.needs_forwarding() {
+        let bridge = &scene.fleet.network.bridge;
+        for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(bridge)) {
+            draft.refuse(conflict::barrier(bridge, &barrier.name));
+        }
+    }
+    let published = own_chains(scene);
+    let is_published =
+        |comment: &str| published.values().any(|chain| chain.rules.iter().any(|rule| rule.comment == comment));
+    for spec in &scene.fleet.containers {
+        for port in &spec.ports {
+            for (name, other) in ports_of_others(scene) {
+                if let Some(number) = port.clash(other) {
+                    draft.refuse(conflict::port_of_container(&spec.name, port, number, &name));
+                }
+            }
+            // What came later is not in the way: the rules come before it.
+            if is_published(&port_comment(spec, port)) {
+                continue;
+            }
+            let taken = |listener: &&Listener| port.meets(listener.protocol, listener.address, listener.port);
+            if let Some(listener) = scene.host.listeners.iter().find(taken) {
+                draft.refuse(conflict::port_of_process(&spec.name, port, *listener));
+            }
+        }
+    }
+}
+
+/// The ports that containers of other fleets publish.
+fn ports_of_others<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (String, &'a PortForward)> {
+    let own = &scene.fleet.name;
+    let records = scene.host.containers.values().filter_map(move |container| match &container.ownership {
+        Ownership::Ours(record) if record.fleet != *own => Some(&**record),
+        Ownership::Ours(_) | Ownership::Foreign => None,
+    });
+    records.flat_map(|record| {
+        let name = format!("`{}` of fleet `{}`", record.spec.name, record.fleet);
+        record.spec.ports.iter().map(move |port| (name.clone(), port))
+    })
+}

@@ -1,0 +1,463 @@
+//! Who reaches whom: real containers, a host outside that has no route to them, and the host itself.
+
+mod nets;
+mod world;
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use nets::Net;
+use world::{World, host};
+
+/// The host as the one outside knows it.
+const HOST: &str = "198.18.90.1";
+const OUTSIDE: &str = "198.18.90.2";
+
+/// A fleet of two, `net-a` (10.213.60.11) and `net-b` (10.213.60.12).
+fn two(network: &str, of_a: &str) -> String {
+    format!(
+        "fleet: net
+network: {{subnet: 10.213.60.0/24{network}}}
+defaults: {{distro: busybox, memory: 64MiB, pids: 64}}
+containers:
+  net-a: {{ip: 10.213.60.11{of_a}}}
+  net-b: {{ip: 10.213.60.12}}
+"
+    )
+}
+
+fn guest(world: &World, name: &str) -> Net {
+    Net::of(world.pid(name))
+}
+
+fn next(seen: &Receiver<Ipv4Addr>) -> String {
+    seen.recv_timeout(Duration::from_secs(5)).expect("somebody came").to_string()
+}
+
+/// Applies what the fleet file says now, to containers that go on running.
+#[track_caller]
+fn apply_live(world: &World, text: &str) {
+    let before = (world.pid("net-a"), world.pid("net-b"));
+    let plan = world.write(text).fleet(&["plan", "-o", "json"]).expect(2).json();
+    for step in plan["steps"].as_array().expect("steps") {
+        assert!(step["action"] == "forwarding" || step["consequence"] == "live", "{plan}");
+    }
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert_eq!((world.pid("net-a"), world.pid("net-b")), before);
+}
+
+#[test]
+fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
+    let world = World::new();
+    let outside = Net::outside();
+    let seen = outside.serve("outside", "0.0.0.0:8090");
+    outside.serve_udp("outside", "0.0.0.0:8090");
+    world.write(&two("", "")).fleet(&["apply"]).expect(0);
+    let guest = guest(&world, "net-a");
+
+    assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
+    // It has no route to the containers: the answer came back because the host stood in.
+    assert_eq!(next(&seen), HOST);
+    assert_eq!(guest.ask_udp(&format!("{OUTSIDE}:8090")), "outside");
+    assert!(guest.pings(OUTSIDE));
+
+    // With a route, too, what is not published is closed.
+    guest.serve("a", "0.0.0.0:80");
+    outside.ip(&format!("route add 10.213.60.0/24 via {HOST}"));
+    assert_eq!(outside.ask("10.213.60.11:80"), "");
+    assert!(!outside.pings("10.213.60.11"));
+    assert_eq!(Net::of_host().ask("10.213.60.11:80"), "a");
+
+    // Without translation the containers are hosts like others.
+    apply_live(&world, &two(", nat: false", ""));
+    assert_eq!(outside.ask("10.213.60.11:80"), "a");
+    assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
+    assert_eq!(next(&seen), "10.213.60.11");
+    world.destroy();
+}
+
+#[test]
+fn what_may_be_reached_changes_while_containers_run() {
+    let world = World::new();
+    let outside = Net::outside();
+    for port in ["8090", "8091"] {
+        outside.serve("outside", &format!("0.0.0.0:{port}"));
+    }
+    outside.serve_udp("outside", "0.0.0.0:8090");
+    world.write(&two(", egress: none", "")).fleet(&["apply"]).expect(0);
+    let guest = guest(&world, "net-a");
+    let reached = || ["8090", "8091"].map(|port| guest.ask(&format!("{OUTSIDE}:{port}")));
+
+    assert_eq!(reached(), ["", ""]);
+    assert!(!guest.pings(OUTSIDE));
+    assert!(guest.pings("10.213.60.12") && guest.pings("10.213.60.1"), "members and the gateway are not outside");
+    apply_live(&world, &two(&format!(", egress: ['{OUTSIDE}:8090']"), ""));
+    assert_eq!(reached(), ["outside", ""]);
+    assert_eq!(guest.ask_udp(&format!("{OUTSIDE}:8090")), "outside");
+    assert!(!guest.pings(OUTSIDE));
+    apply_live(&world, &two(", egress: [198.18.90.0/24]", ""));
+    assert_eq!(reached(), ["outside", "outside"]);
+    assert!(guest.pings(OUTSIDE));
+    apply_live(&world, &two(", egress: [198.18.91.0/24, 198.18.90.3]", ""));
+    assert_eq!(reached(), ["", ""]);
+    apply_live(&world, &two(", egress: nat", ""));
+    assert_eq!(reached(), ["outside", "outside"]);
+
+    // Who forges an address gets nowhere.
+    guest.ip("addr add 10.99.60.1/32 dev eth0");
+    guest.ip(&format!("route add {OUTSIDE} via 10.213.60.1 src 10.99.60.1"));
+    assert_eq!(reached(), ["", ""]);
+    world.destroy();
+}
+
+#[test]
+fn a_connection_does_not_outlive_what_allowed_it() {
+    let world = World::new();
+    let outside = Net::outside();
+    outside.serve_udp("outside", "0.0.0.0:8090");
+    world.write(&two("", "")).fleet(&["apply"]).expect(0);
+    let socket = guest(&world, "net-a").run(|| std::net::UdpSocket::bind("0.0.0.0:0")).expect("a socket");
+    socket.connect(format!("{OUTSIDE}:8090")).expect("a route");
+    socket.set_read_timeout(Some(Duration::from_millis(700))).expect("a timeout");
+    let ask = || socket.send(b"?").and_then(|_| socket.recv(&mut [0; 64])).is_ok();
+    assert!(ask());
+    apply_live(&world, &two(", egress: none", ""));
+    assert!(!ask());
+    world.destroy();
+}
+
+#[test]
+fn published_ports_are_reached_from_every_side() {
+    let world = World::new();
+    let outside = Net::outside();
+    let ports = r#", ports: ["8980:80", "127.0.0.1:8981:81", "198.18.90.1:8982:80", "8953:53/udp", "8970-8972:8970-8972",
+        "8960-8961:90-91"]"#;
+    world.write(&two("", ports)).fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    let (a, b, here) = (guest(&world, "net-a"), guest(&world, "net-b"), Net::of_host());
+    for port in ["80", "81", "8970", "8972", "90"] {
+        a.serve("a", &format!("0.0.0.0:{port}"));
+    }
+    a.serve("91", "0.0.0.0:91");
+    a.serve_udp("a", "0.0.0.0:53");
+
+    let tcp = |net: &Net, address: &str| net.ask(address);
+    for net in [&*outside, &here, &b] {
+        assert_eq!(tcp(net, "198.18.90.1:8980"), "a");
+        assert_eq!(tcp(net, "198.18.90.1:8982"), "a");
+        assert_eq!(net.ask_udp("198.18.90.1:8953"), "a");
+        assert_eq!(tcp(net, "198.18.90.1:8970"), "a");
+        assert_eq!(tcp(net, "198.18.90.1:8972"), "a");
+        assert_eq!(tcp(net, "198.18.90.1:8960"), "a");
+        assert_eq!(tcp(net, "198.18.90.1:8961"), "91");
+        assert_eq!(tcp(net, "198.18.90.1:8981"), "", "it is published on the loopback only");
+        assert_eq!(tcp(net, "198.18.90.1:8973"), "");
+    }
+    assert_eq!(b.ask("10.213.60.1:8980"), "a");
+    // On the host's loopback, too, and only for the host.
+    assert_eq!(here.ask("127.0.0.1:8980"), "a");
+    assert_eq!(here.ask("127.0.0.1:8981"), "a");
+    assert_eq!(here.ask_udp("127.0.0.1:8953"), "a");
+    assert_eq!(here.ask("127.0.0.1:8982"), "", "it is published on one address only");
+    world.destroy();
+}
+
+#[test]
+fn the_hosts_loopback_stays_its_own() {
+    let world = World::new();
+    let secret = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let secret = secret.local_addr().map(|address| (secret, address)).expect("an address");
+    let connects = |net: &Net, address: std::net::SocketAddr| {
+        net.run(|| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok())
+    };
+    world.write(&two("", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
+    let guest = guest(&world, "net-a");
+    // The guest's root sends what is meant for its own loopback to the host.
+    guest.run(|| fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1")).expect("written");
+    guest.ip("addr flush dev lo");
+    guest.ip("route add 127.0.0.1 via 10.213.60.1 src 10.213.60.11");
+    assert!(!connects(&guest, secret.1));
+    // It is the rule that keeps it out.
+    let table = tables().into_iter().find(|table| table.contains("fleet-")).expect("ours");
+    let (family, name) = table.split_once(' ').expect("two words");
+    host("nft", &["flush", "chain", family, name, "arriving-net"]);
+    assert!(connects(&guest, secret.1));
+    world.fleet(&["apply"]).expect(0);
+    assert!(!connects(&guest, secret.1));
+    world.destroy();
+}
+
+#[test]
+fn ports_change_while_containers_run() {
+    let world = World::new();
+    world.write(&two(", bridge: fleetports0", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
+    assert_eq!(parameter("net/ipv4/conf/fleetports0/route_localnet"), "1");
+    let (a, here) = (guest(&world, "net-a"), Net::of_host());
+    a.serve("eighty", "0.0.0.0:80");
+    a.serve("ninety", "0.0.0.0:90");
+    assert_eq!(here.ask("127.0.0.1:8980"), "eighty");
+    apply_live(&world, &two(", bridge: fleetports0", ", ports: ['8980:90', '8981:80']"));
+    assert_eq!((here.ask("127.0.0.1:8980"), here.ask("127.0.0.1:8981")), ("ninety".to_owned(), "eighty".to_owned()));
+    apply_live(&world, &two(", bridge: fleetports0", ""));
+    assert_eq!(here.ask("127.0.0.1:8980"), "");
+    assert_eq!(parameter("net/ipv4/conf/fleetports0/route_localnet"), "0");
+    world.destroy();
+}
+
+#[test]
+fn ports_that_are_taken_are_refused_before_anything_is_done() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let number = taken.local_addr().expect("an address").port();
+    world.write(&two("", &format!(", ports: ['{number}:80']")));
+    let refused = world.fleet(&["apply"]).expect(1).stderr;
+    let message = format!("a process of the host listens on port {number}/tcp of 127.0.0.1");
+    assert!(refused.contains(&message), "{refused}");
+    world.assert_nothing_left();
+    // On another address it is nobody's.
+    world.write(&two("", &format!(", ports: ['198.18.90.1:{number}:80']"))).fleet(&["plan"]).expect(2);
+
+    world.write(&two("", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
+    let other = "fleet: other\nnetwork: {subnet: 10.213.61.0/24}\ncontainers:\n  \
+                 other-a: {distro: busybox, ports: ['8970-8990:8970-8990']}\n";
+    fs::write(world.dir.path().join("other.yaml"), other).expect("written");
+    let refused = world.fleet(&["apply", "other.yaml"]).expect(1).stderr;
+    assert!(refused.contains("port 8980/tcp of the host is published by `net-a` of fleet `net` already"), "{refused}");
+    let together = world.fleet(&["validate", "fleet.yaml", "other.yaml"]).expect(64).stderr;
+    assert!(together.contains("port 8980/tcp of the host is in `fleet.yaml` already"), "{together}");
+    world.destroy();
+}
+
+#[test]
+fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
+    let world = World::new();
+    let outside = Net::outside();
+    outside.serve("outside", "0.0.0.0:8090");
+    world.write(&two(", isolated: true", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    let (a, b) = (guest(&world, "net-a"), guest(&world, "net-b"));
+    a.serve("a", "0.0.0.0:80");
+    b.serve("b", "0.0.0.0:80");
+    assert!(!b.pings("10.213.60.11") && !a.pings("10.213.60.12"));
+    assert_eq!(b.ask("10.213.60.11:80"), "");
+    assert!(a.pings("10.213.60.1") && b.pings("10.213.60.1"));
+    assert_eq!(b.ask(&format!("{OUTSIDE}:8090")), "outside");
+    assert_eq!(Net::of_host().ask("127.0.0.1:8980"), "a");
+    assert_eq!(b.ask("10.213.60.1:8980"), "", "what is published is not for members");
+    // Nor does the host carry it across.
+    b.ip("route add 10.213.60.11 via 10.213.60.1");
+    a.ip("route add 10.213.60.12 via 10.213.60.1");
+    assert!(!b.pings("10.213.60.11"));
+    b.ip("route del 10.213.60.11");
+    a.ip("route del 10.213.60.12");
+
+    // A port that somebody set free is seen, and caught again.
+    let port = port_of(&world, "net-a");
+    host("bridge", &["link", "set", "dev", &port, "isolated", "off"]);
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    assert!(plan.contains("net-a is not kept from other members  (live)"), "{plan}");
+    world.fleet(&["apply"]).expect(0);
+    assert!(!b.pings("10.213.60.11"));
+
+    apply_live(&world, &two("", ""));
+    assert!(b.pings("10.213.60.11"));
+    apply_live(&world, &two(", isolated: true", ""));
+    assert!(!b.pings("10.213.60.11"));
+    // Its next start knows it too.
+    world.fleet(&["stop", "net-a"]).expect(0);
+    world.fleet(&["start", "net-a"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert!(!b.pings("10.213.60.11"));
+    world.destroy();
+}
+
+#[test]
+fn fleets_are_kept_apart_but_for_what_they_publish() {
+    let world = World::new();
+    let other = |network: &str| {
+        let text = format!(
+            "fleet: other\nnetwork: {{subnet: 10.213.61.0/24{network}}}\ncontainers:\n  \
+             other-a: {{distro: busybox, ip: 10.213.61.11, ports: ['8985:85']}}\n"
+        );
+        fs::write(world.dir.path().join("other.yaml"), text).expect("written");
+        world.fleet(&["apply", "other.yaml"]).expect(0);
+    };
+    world.write(&two(", nat: false", "")).fleet(&["apply"]).expect(0);
+    other(", nat: false");
+    let status = world.fleet(&["status", "other.yaml", "-o", "json"]).expect(0).json();
+    let theirs = Net::of(status["containers"][0]["pid"].as_u64().expect("it runs"));
+    let ours = guest(&world, "net-a");
+    ours.serve("a", "0.0.0.0:80");
+    theirs.serve("other", "0.0.0.0:85");
+    let apart = || {
+        assert_eq!(ours.ask("10.213.61.11:85"), "");
+        assert_eq!(theirs.ask("10.213.60.11:80"), "");
+        assert!(!ours.pings("10.213.61.11") && !theirs.pings("10.213.60.11"));
+    };
+    apart();
+    assert_eq!(ours.ask("10.213.60.1:8985"), "other");
+    other("");
+    apart();
+    world.write(&two("", "")).fleet(&["apply"]).expect(0);
+    apart();
+    assert_eq!(ours.ask("10.213.60.1:8985"), "other");
+
+    // The first that goes takes nothing of the other's along.
+    world.fleet(&["destroy", "-y"]).expect(0);
+    assert_eq!(Net::of_host().ask("127.0.0.1:8985"), "other");
+    assert_eq!(parameter("net/ipv4/ip_forward"), "1");
+    world.fleet(&["destroy", "-y", "other.yaml"]).expect(0);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn what_was_changed_by_hand_is_seen_and_mended() {
+    let world = World::new();
+    let outside = Net::outside();
+    outside.serve("outside", "0.0.0.0:8090");
+    world.write(&two("", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
+    let guest = guest(&world, "net-a");
+    let table = tables().into_iter().find(|table| table.contains("fleet-")).expect("ours");
+    let (family, name) = table.split_once(' ').expect("two words");
+    for change in [
+        format!("flush table {family} {name}"),
+        format!("delete table {family} {name}"),
+        format!("insert rule {family} {name} forward-net drop"),
+    ] {
+        host("nft", &[&change]);
+        assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "", "{change}");
+        let plan = world.fleet(&["plan"]).expect(2).stdout;
+        assert!(plan.contains("packet rules") && plan.contains("(live)"), "{plan}");
+        world.fleet(&["apply"]).expect(0);
+        assert_eq!(world.changes(), 0);
+        assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside", "{change}");
+    }
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("written");
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    assert!(plan.contains("~ net.ipv4.ip_forward  0 → 1: containers reach other hosts"), "{plan}");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
+    world.destroy();
+}
+
+#[test]
+fn the_host_is_left_as_it_was() {
+    let world = World::new();
+    let before = parameters();
+    // What comes along with passing packets on is put back as well.
+    fs::write("/proc/sys/net/ipv4/conf/all/accept_redirects", "0").expect("written");
+    fs::write("/proc/sys/net/ipv4/conf/lo/forwarding", "1").expect("written");
+    let set = parameters();
+    world.write(&two("", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
+    assert_eq!(parameter("net/ipv4/ip_forward"), "1");
+    world.destroy();
+    assert_eq!(parameters(), set);
+    for (path, value) in &before {
+        fs::write(path, value).expect("written");
+    }
+    assert_eq!(parameters(), before);
+
+    // What somebody else wanted stays.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("written");
+    world.fleet(&["apply"]).expect(0);
+    world.fleet(&["destroy", "-y"]).expect(0);
+    assert_eq!(parameter("net/ipv4/ip_forward"), "1");
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("written");
+    // A fleet that stays inside has no need of it.
+    world.write(&two(", egress: none", "")).fleet(&["apply"]).expect(0);
+    assert_eq!(parameter("net/ipv4/ip_forward"), "0");
+    world.destroy();
+    assert_eq!(parameters(), before);
+}
+
+#[test]
+fn killed_anywhere_and_applied_again_all_is_there_and_then_gone() {
+    let world = World::new();
+    world.write(&two(", isolated: true", ", ports: ['8980:80']"));
+    let kill_after = |verb: &[&str], wait: u64| {
+        let mut child = world.spawn(verb);
+        std::thread::sleep(Duration::from_millis(wait));
+        let _ = child.kill();
+        child.wait().expect("waited");
+    };
+    for wait in [5, 10, 15, 20, 30, 40, 60, 80] {
+        kill_after(&["apply"], wait);
+        world.fleet(&["apply"]).expect(0);
+        assert_eq!(world.changes(), 0);
+        kill_after(&["destroy", "-y"], wait);
+        world.destroy();
+    }
+}
+
+#[test]
+fn a_host_that_drops_what_goes_through_is_told_of_with_the_fix() {
+    struct Undo;
+    impl Drop for Undo {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("nft").args(["delete", "table", "ip", "fleettest"]).output();
+        }
+    }
+    let world = World::new();
+    let outside = Net::outside();
+    outside.serve("outside", "0.0.0.0:8090");
+    let _undo = Undo;
+    host(
+        "nft",
+        &[
+            "add table ip fleettest; add chain ip fleettest FORWARD { type filter hook forward priority 0; policy drop; }",
+        ],
+    );
+    world.write(&two(", bridge: fleettest1", ""));
+    let refused = world.fleet(&["apply"]).expect(1).stderr;
+    assert!(refused.contains("`ip fleettest FORWARD` drops what containers send and get"), "{refused}");
+    world.assert_links_and_groups_as_before();
+    // Who stays inside is not concerned.
+    world.write(&two(", bridge: fleettest1, egress: none", "")).fleet(&["plan"]).expect(2);
+    world.write(&two(", bridge: fleettest1", ""));
+    // The fix is the one that it tells of.
+    for fix in refused.split('`').filter_map(|part| part.strip_prefix("nft ")) {
+        host("nft", &[fix]);
+    }
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(guest(&world, "net-a").ask(&format!("{OUTSIDE}:8090")), "outside");
+    world.fleet(&["destroy", "-y"]).expect(0);
+}
+
+#[test]
+fn a_subnet_that_the_host_has_a_route_to_is_refused() {
+    let world = World::new();
+    let _outside = Net::outside();
+    Net::of_host().ip(&format!("route add 10.213.0.0/17 via {OUTSIDE}"));
+    let refused = world.write(&two("", "")).fleet(&["apply"]).expect(1).stderr;
+    let message = "the host's route to 10.213.0.0/17 by `fleettest0` overlaps the subnet 10.213.60.0/24";
+    assert!(refused.contains(message), "{refused}");
+}
+
+fn parameter(path: &str) -> String {
+    fs::read_to_string(format!("/proc/sys/{path}")).unwrap_or_default().trim().to_owned()
+}
+
+/// All that may change with `ip_forward`, which comes first.
+fn parameters() -> Vec<(String, String)> {
+    let mut paths = vec!["net/ipv4/ip_forward".to_owned(), "net/ipv4/conf/all/accept_redirects".to_owned()];
+    let links = world::names_in(std::path::Path::new("/proc/sys/net/ipv4/conf"));
+    paths.extend(links.iter().flat_map(|link| {
+        ["forwarding", "accept_redirects", "route_localnet"].map(|name| format!("net/ipv4/conf/{link}/{name}"))
+    }));
+    paths.into_iter().map(|path| (format!("/proc/sys/{path}"), parameter(&path))).collect()
+}
+
+fn tables() -> Vec<String> {
+    let listed = host("nft", &["list", "tables"]);
+    listed.lines().filter_map(|line| line.strip_prefix("table ")).map(str::to_owned).collect()
+}
+
+/// The host's end of a container's link.
+fn port_of(world: &World, name: &str) -> String {
+    let record = fs::read_to_string(world.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    record["spec"]["link"]["host_name"].as_str().expect("a name").to_owned()
+}

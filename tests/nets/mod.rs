@@ -1,0 +1,140 @@
+//! Network namespaces as a test needs them: a guest's, the host's, and one that plays a host outside.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// How long a connection that must not come about is tried for. What comes about takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// A network namespace.
+pub(crate) struct Net(File);
+
+/// One that goes with its link.
+pub(crate) struct Outside(Net);
+
+impl std::ops::Deref for Outside {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        &self.0
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "del", "fleettest0"]).output();
+    }
+}
+
+impl Net {
+    /// That of process `pid`.
+    pub(crate) fn of(pid: u64) -> Net {
+        Net(File::open(format!("/proc/{pid}/ns/net")).expect("the process runs"))
+    }
+
+    pub(crate) fn of_host() -> Net {
+        Net::of(std::process::id().into())
+    }
+
+    /// A host outside, `198.18.90.2`, on a link of its own to this one, which is `198.18.90.1`. It has no route beyond.
+    pub(crate) fn outside() -> Outside {
+        let made = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root");
+            File::open("/proc/thread-self/ns/net").expect("it has one")
+        });
+        let net = Net(made.join().expect("made"));
+        let host = std::process::id();
+        net.ip(&format!("link add out0 type veth peer name fleettest0 netns {host}"));
+        net.ip("addr add 198.18.90.2/24 dev out0");
+        net.ip("link set lo up");
+        net.ip("link set out0 up");
+        Net::of_host().ip("addr add 198.18.90.1/24 dev fleettest0");
+        Net::of_host().ip("link set fleettest0 up");
+        Outside(net)
+    }
+
+    /// Runs `work` on a thread in it.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(&self.0, CloneFlags::CLONE_NEWNET).expect("root");
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Runs `ip` with `arguments` in it.
+    pub(crate) fn ip(&self, arguments: &str) {
+        let output = self.run(|| Command::new("ip").args(arguments.split(' ')).output().expect("ip runs"));
+        assert!(output.status.success(), "ip {arguments}: {output:?}");
+    }
+
+    /// Listens on TCP `address` in it, for as long as the test lives: says its `name` to whoever comes, and gives their
+    /// addresses.
+    pub(crate) fn serve(&self, name: &'static str, address: &str) -> mpsc::Receiver<Ipv4Addr> {
+        let address: SocketAddr = address.parse().expect("an address");
+        let listener = self.run(|| TcpListener::bind(address)).expect("it is free");
+        let (peers, seen) = mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let Ok(SocketAddr::V4(peer)) = stream.peer_addr() else { return };
+                let _ = stream.write_all(name.as_bytes());
+                // Nobody may care.
+                let _ = peers.send(*peer.ip());
+            }
+        });
+        seen
+    }
+
+    /// Answers every datagram to UDP `address` in it with `name`.
+    pub(crate) fn serve_udp(&self, name: &'static str, address: &str) {
+        let address: SocketAddr = address.parse().expect("an address");
+        let socket = self.run(|| UdpSocket::bind(address)).expect("it is free");
+        std::thread::spawn(move || {
+            let mut bytes = [0; 64];
+            while let Ok((_, peer)) = socket.recv_from(&mut bytes) {
+                let _ = socket.send_to(name.as_bytes(), peer);
+            }
+        });
+    }
+
+    /// Who answers at TCP `address`, seen from it; nobody is empty.
+    pub(crate) fn ask(&self, address: &str) -> String {
+        let address: SocketAddr = address.parse().expect("an address");
+        self.run(|| {
+            let mut answer = String::new();
+            if let Ok(mut stream) = TcpStream::connect_timeout(&address, PATIENCE) {
+                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                let _ = stream.read_to_string(&mut answer);
+            }
+            answer
+        })
+    }
+
+    /// Who answers at UDP `address`, seen from it.
+    pub(crate) fn ask_udp(&self, address: &str) -> String {
+        let address: SocketAddr = address.parse().expect("an address");
+        self.run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let mut bytes = [0; 64];
+            let asked = socket.connect(address).and_then(|()| socket.send(b"?"));
+            let length = asked.and_then(|_| socket.recv(&mut bytes)).unwrap_or(0);
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        })
+    }
+
+    /// Whether `address` answers a ping from it.
+    pub(crate) fn pings(&self, address: &str) -> bool {
+        let ping = || Command::new("ping").args(["-c1", "-W1", address]).output().expect("ping runs");
+        self.run(ping).status.success()
+    }
+}
