@@ -5,8 +5,8 @@ mod sim;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::model::{
-    Action, ContainerName, ContainerState, Fleet, Host, ID_RANGE_LENGTH, IdRange, LinkState, Ownership, Plan, RunState,
-    StepId, hosts_digest,
+    Action, Chains, ContainerName, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange, LinkState, Ownership,
+    Plan, RunState, StepId, hosts_digest,
 };
 use fleet::plan::{drift, plan};
 use proptest::prelude::*;
@@ -174,6 +174,8 @@ impl Waits {
 fn assert_as_asked_for(fleet: &Fleet, world: &World) {
     let members: Vec<_> = world.host.containers.values().filter(|container| is_of(fleet, container)).collect();
     assert_eq!(members.len(), fleet.containers.len());
+    assert_eq!(chains_of(&world.host, |owner| owner == fleet.name.as_str()), fleet.chains());
+    assert!(world.host.forwarding.is_on || !fleet.needs_forwarding());
     for spec in &fleet.containers {
         let container = &world.host.containers[&spec.name];
         assert!(matches!(container.run, RunState::Running(_) | RunState::Restarting(_)), "{container:?}");
@@ -190,18 +192,23 @@ fn is_of(fleet: &Fleet, container: &ContainerState) -> bool {
     matches!(&container.ownership, Ownership::Ours(record) if record.fleet == fleet.name)
 }
 
-type Things = (BTreeMap<ContainerName, ContainerState>, BTreeMap<String, LinkState>);
+type Things = (BTreeMap<ContainerName, ContainerState>, BTreeMap<String, LinkState>, Chains);
 
 fn everything(host: &Host) -> Things {
-    (host.containers.clone(), host.links.clone())
+    (host.containers.clone(), host.links.clone(), host.firewall.chains.clone())
+}
+
+fn chains_of(host: &Host, owner: impl Fn(&str) -> bool) -> Chains {
+    let chains = host.firewall.chains.iter().filter(|(name, _)| Hook::fleet_of(name).is_some_and(&owner));
+    chains.map(|(name, chain)| (name.clone(), chain.clone())).collect()
 }
 
 /// The containers and links that are not the fleet's.
 fn not_of(fleet: &Fleet, host: &Host) -> Things {
-    let (mut containers, mut links) = everything(host);
+    let (mut containers, mut links, _) = everything(host);
     containers.retain(|_, container| !is_of(fleet, container));
     links.retain(|_, link| link.mac != Some(fleet.network.mac));
-    (containers, links)
+    (containers, links, chains_of(host, |owner| owner != fleet.name.as_str()))
 }
 
 /// The world but for the choice of id ranges: one whose range was taken when it was made first may find it free when

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use fleet::model::{
-    Bytes, ContainerSpec, ContainerState, Cpus, Fleet, Host, ID_POOL, ImageSource, ImageState, Init, InitKind,
-    MacAddress, MonitorState, Ownership, Restart, Restarting, RunState, Weight, hosts_digest,
+    Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, Host, ID_POOL, ImageSource, ImageState,
+    Init, InitKind, MacAddress, MonitorState, Ownership, PortForward, Protocol, Restart, Restarting, RunState,
+    TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -55,6 +56,7 @@ enum Access {
     Parameter,
     Mounted(&'static str),
     Fuse,
+    Published,
 }
 
 impl Access {
@@ -74,6 +76,11 @@ impl Access {
                 spec.mounts.push(build::volume(volume, "/srv"));
             }
             Access::Fuse => spec.devices.push(build::device("/dev/fuse")),
+            Access::Published => {
+                // Each address has a port of its own.
+                let host = 8000 + u16::from(spec.link.address.addr().octets()[3]);
+                spec.ports.push(PortForward { address: None, host, guest: 80, count: 1, protocol: Protocol::Tcp });
+            }
         }
     }
 }
@@ -91,6 +98,7 @@ fn access() -> impl Strategy<Value = Access> {
         1 => Just(Access::Mounted("one")),
         1 => Just(Access::Mounted("other")),
         1 => Just(Access::Fuse),
+        1 => Just(Access::Published),
     ]
 }
 
@@ -133,7 +141,53 @@ fn choice() -> impl Strategy<Value = Choice> {
 
 /// A fleet with some of the containers.
 pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
-    specs().prop_map(build::fleet_of)
+    let egress = prop_oneof![4 => Just(Egress::All), 1 => Just(Egress::None)];
+    (specs(), egress, prop_oneof![4 => Just(true), 1 => Just(false)]).prop_map(|(specs, egress, nat)| {
+        let mut fleet = build::fleet_of(specs);
+        (fleet.network.egress, fleet.network.nat) = (egress, nat);
+        fleet
+    })
+}
+
+/// What may be the matter with the host's packet rules.
+#[derive(Debug, Clone, Copy)]
+enum Rules {
+    Ready,
+    Flushed,
+    Absent,
+    OthersToo,
+    NotPassing,
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    prop_oneof![
+        4 => Just(Rules::Ready),
+        1 => Just(Rules::Flushed),
+        1 => Just(Rules::Absent),
+        1 => Just(Rules::OthersToo),
+        1 => Just(Rules::NotPassing),
+    ]
+}
+
+impl Rules {
+    fn give(self, fleet: &Fleet, host: &mut Host) {
+        let mut chains = fleet.chains();
+        host.forwarding = Forwarding { is_on: true, is_recorded: true };
+        match self {
+            Rules::Ready => {}
+            Rules::Flushed => chains.values_mut().for_each(|chain| chain.rules.clear()),
+            Rules::Absent => chains.clear(),
+            Rules::OthersToo => {
+                let other = Fleet { name: build::fleet_name("other"), ..fleet.clone() };
+                chains.extend(other.chains());
+            }
+            Rules::NotPassing => host.forwarding = Forwarding::default(),
+        }
+        if !chains.is_empty() {
+            host.firewall.table = TableState::Ours;
+        }
+        host.firewall.chains = chains;
+    }
 }
 
 /// What may be the matter with a container on the host.
@@ -232,46 +286,46 @@ fn links() -> impl Strategy<Value = Links> {
 /// A host on which some of the containers were made as some other fleet file said, before this and that happened.
 pub(crate) fn host() -> impl Strategy<Value = Host> {
     let states = proptest::collection::vec(0..10_u8, 3);
-    (fleet(), proptest::collection::vec(matter(), NAMES.len()), links(), states, any::<bool>()).prop_map(
-        |(mut fleet, matters, links, states, few_ids)| {
-            let mut host = build::bare_host();
-            let bridge = build::bridge(&fleet.network);
-            match links {
-                Links::Ready => drop(host.links.insert("fleet0".to_owned(), bridge)),
-                Links::Absent => {}
-                Links::Down => drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.up = false))),
-                Links::NoAddress => {
-                    drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.addresses.clear())));
-                }
-                Links::OtherName => {
-                    host.links.insert("former0".to_owned(), bridge);
-                    for spec in &mut fleet.containers {
-                        "former0".clone_into(&mut spec.link.bridge);
-                    }
-                }
-                Links::Foreign => {
-                    let mac = Some(MacAddress([2, 0, 0, 0, 0, 1]));
-                    drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.mac = mac)));
-                }
-                Links::Overlapping => {
-                    drop(host.links.insert("vpn0".to_owned(), build::card("10.42.0.200/25")));
+    let matters = (proptest::collection::vec(matter(), NAMES.len()), links(), rules());
+    (fleet(), matters, states, any::<bool>()).prop_map(|(mut fleet, (matters, links, rules), states, few_ids)| {
+        let mut host = build::bare_host();
+        rules.give(&fleet, &mut host);
+        let bridge = build::bridge(&fleet.network);
+        match links {
+            Links::Ready => drop(host.links.insert("fleet0".to_owned(), bridge)),
+            Links::Absent => {}
+            Links::Down => drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.up = false))),
+            Links::NoAddress => {
+                drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.addresses.clear())));
+            }
+            Links::OtherName => {
+                host.links.insert("former0".to_owned(), bridge);
+                for spec in &mut fleet.containers {
+                    "former0".clone_into(&mut spec.link.bridge);
                 }
             }
-            for ((slot, spec), matter) in (0..).zip(&fleet.containers).zip(matters) {
-                host.containers.insert(spec.name.clone(), container(&fleet, spec, slot, matter));
+            Links::Foreign => {
+                let mac = Some(MacAddress([2, 0, 0, 0, 0, 1]));
+                drop(host.links.insert("fleet0".to_owned(), with(bridge, |link| link.mac = mac)));
             }
-            add_neighbours(&mut host, &fleet);
-            host.images = image_states(&states);
-            let mounts = fleet.containers.iter().flat_map(|spec| &spec.mounts);
-            host.volumes = mounts.filter_map(volume_of).map(str::to_owned).collect();
-            host.volumes.insert("former".to_owned());
-            if few_ids {
-                // Twelve slots are left, eight of them taken: new containers must look for theirs.
-                host.foreign_ids.push(build::ids(12).base..ID_POOL.end);
+            Links::Overlapping => {
+                drop(host.links.insert("vpn0".to_owned(), build::card("10.42.0.200/25")));
             }
-            host
-        },
-    )
+        }
+        for ((slot, spec), matter) in (0..).zip(&fleet.containers).zip(matters) {
+            host.containers.insert(spec.name.clone(), container(&fleet, spec, slot, matter));
+        }
+        add_neighbours(&mut host, &fleet);
+        host.images = image_states(&states);
+        let mounts = fleet.containers.iter().flat_map(|spec| &spec.mounts);
+        host.volumes = mounts.filter_map(volume_of).map(str::to_owned).collect();
+        host.volumes.insert("former".to_owned());
+        if few_ids {
+            // Twelve slots are left, eight of them taken: new containers must look for theirs.
+            host.foreign_ids.push(build::ids(12).base..ID_POOL.end);
+        }
+        host
+    })
 }
 
 fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
