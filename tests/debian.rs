@@ -107,3 +107,24 @@ containers:
     assert!(started.elapsed().as_secs() < 20, "systemd shut down by itself, not by the deadline");
     world.destroy();
 }
+
+#[test]
+#[ignore = "asks the mirror that this machine's APT asks"]
+fn a_guest_gets_its_packages_through_the_host() {
+    let world = World::new();
+    world.write(&format!(
+        "fleet: lab
+network: {{subnet: 10.213.62.0/24}}
+containers:
+  lab-apt: {{image: 'file:{}', init: systemd, memory: 512MiB}}
+",
+        DEBIAN.archive().display()
+    ));
+    world.fleet(&["apply"]).expect(0);
+    let state = || world.fleet(&["exec", "lab-apt", "--", "systemctl", "is-system-running"]).stdout;
+    eventually("it has booted", || matches!(state().trim(), "running" | "degraded"));
+    let updated = world.sh("lab-apt", "apt-get -q update 2>&1");
+    assert!(updated.contains("Get:1") && !updated.contains("Err:"), "{updated}");
+    world.sh("lab-apt", "cd /tmp && apt-get -q download hostname && test -s hostname_*.deb");
+    world.destroy();
+}
