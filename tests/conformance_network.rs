@@ -76,6 +76,8 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     assert_eq!(outside.ask("10.213.60.11:80"), "a");
     assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
     assert_eq!(next(&seen), "10.213.60.11");
+    // Its link goes when nobody holds its network any more.
+    drop(guest);
     world.destroy();
 }
 
@@ -110,6 +112,8 @@ fn what_may_be_reached_changes_while_containers_run() {
     guest.ip("addr add 10.99.60.1/32 dev eth0");
     guest.ip(&format!("route add {OUTSIDE} via 10.213.60.1 src 10.99.60.1"));
     assert_eq!(reached(), ["", ""]);
+    // Its link goes when nobody holds its network any more.
+    drop(guest);
     world.destroy();
 }
 
@@ -126,6 +130,8 @@ fn a_connection_does_not_outlive_what_allowed_it() {
     assert!(ask());
     apply_live(&world, &two(", egress: none", ""));
     assert!(!ask());
+    // Its link goes when nobody holds its network any more.
+    drop(socket);
     world.destroy();
 }
 
@@ -162,6 +168,8 @@ fn published_ports_are_reached_from_every_side() {
     assert_eq!(here.ask("127.0.0.1:8981"), "a");
     assert_eq!(here.ask_udp("127.0.0.1:8953"), "a");
     assert_eq!(here.ask("127.0.0.1:8982"), "", "it is published on one address only");
+    // Links go when nobody holds their networks any more.
+    drop((a, b));
     world.destroy();
 }
 
@@ -187,6 +195,8 @@ fn the_hosts_loopback_stays_its_own() {
     assert!(connects(&guest, secret.1));
     world.fleet(&["apply"]).expect(0);
     assert!(!connects(&guest, secret.1));
+    // Its link goes when nobody holds its network any more.
+    drop(guest);
     world.destroy();
 }
 
@@ -204,6 +214,8 @@ fn ports_change_while_containers_run() {
     apply_live(&world, &two(", bridge: fleetports0", ""));
     assert_eq!(here.ask("127.0.0.1:8980"), "");
     assert_eq!(parameter("net/ipv4/conf/fleetports0/route_localnet"), "0");
+    // Its link goes when nobody holds its network any more.
+    drop(a);
     world.destroy();
 }
 
@@ -271,6 +283,8 @@ fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
     world.fleet(&["start", "net-a"]).expect(0);
     assert_eq!(world.changes(), 0);
     assert!(!b.pings("10.213.60.11"));
+    // Links go when nobody holds their networks any more.
+    drop((a, b));
     world.destroy();
 }
 
@@ -309,6 +323,8 @@ fn fleets_are_kept_apart_but_for_what_they_publish() {
     world.fleet(&["destroy", "-y"]).expect(0);
     assert_eq!(Net::of_host().ask("127.0.0.1:8985"), "other");
     assert_eq!(parameter("net/ipv4/ip_forward"), "1");
+    // Links go when nobody holds their networks any more.
+    drop((theirs, ours));
     world.fleet(&["destroy", "-y", "other.yaml"]).expect(0);
     world.assert_nothing_left();
 }
@@ -340,6 +356,8 @@ fn what_was_changed_by_hand_is_seen_and_mended() {
     assert!(plan.contains("~ net.ipv4.ip_forward  0 → 1: containers reach other hosts"), "{plan}");
     world.fleet(&["apply"]).expect(0);
     assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
+    // Its link goes when nobody holds its network any more.
+    drop(guest);
     world.destroy();
 }
 

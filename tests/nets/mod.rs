@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -12,8 +12,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 /// How long a connection that must not come about is tried for. What comes about takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// A network namespace.
-pub(crate) struct Net(File);
+/// A network namespace. It is held, and what serves in it goes on, as long as this lives.
+pub(crate) struct Net(File, Arc<()>);
 
 /// One that goes with its link.
 pub(crate) struct Outside(Net);
@@ -35,7 +35,7 @@ impl Drop for Outside {
 impl Net {
     /// That of process `pid`.
     pub(crate) fn of(pid: u64) -> Net {
-        Net(File::open(format!("/proc/{pid}/ns/net")).expect("the process runs"))
+        Net(File::open(format!("/proc/{pid}/ns/net")).expect("the process runs"), Arc::default())
     }
 
     pub(crate) fn of_host() -> Net {
@@ -48,7 +48,7 @@ impl Net {
             unshare(CloneFlags::CLONE_NEWNET).expect("root");
             File::open("/proc/thread-self/ns/net").expect("it has one")
         });
-        let net = Net(made.join().expect("made"));
+        let net = Net(made.join().expect("made"), Arc::default());
         let host = std::process::id();
         net.ip(&format!("link add out0 type veth peer name fleettest0 netns {host}"));
         net.ip("addr add 198.18.90.2/24 dev out0");
@@ -76,15 +76,20 @@ impl Net {
         assert!(output.status.success(), "ip {arguments}: {output:?}");
     }
 
-    /// Listens on TCP `address` in it, for as long as the test lives: says its `name` to whoever comes, and gives their
+    /// Listens on TCP `address` in it, as long as this lives: says its `name` to whoever comes, and gives their
     /// addresses.
     pub(crate) fn serve(&self, name: &'static str, address: &str) -> mpsc::Receiver<Ipv4Addr> {
         let address: SocketAddr = address.parse().expect("an address");
         let listener = self.run(|| TcpListener::bind(address)).expect("it is free");
         let (peers, seen) = mpsc::channel();
+        let net = Arc::downgrade(&self.1);
+        listener.set_nonblocking(true).expect("a socket");
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
+            while net.strong_count() > 0 {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                };
                 let Ok(SocketAddr::V4(peer)) = stream.peer_addr() else { return };
                 let _ = stream.write_all(name.as_bytes());
                 // Nobody may care.
@@ -98,10 +103,14 @@ impl Net {
     pub(crate) fn serve_udp(&self, name: &'static str, address: &str) {
         let address: SocketAddr = address.parse().expect("an address");
         let socket = self.run(|| UdpSocket::bind(address)).expect("it is free");
+        let net = Arc::downgrade(&self.1);
+        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
         std::thread::spawn(move || {
             let mut bytes = [0; 64];
-            while let Ok((_, peer)) = socket.recv_from(&mut bytes) {
-                let _ = socket.send_to(name.as_bytes(), peer);
+            while net.strong_count() > 0 {
+                if let Ok((_, peer)) = socket.recv_from(&mut bytes) {
+                    let _ = socket.send_to(name.as_bytes(), peer);
+                }
             }
         });
     }
