@@ -4,7 +4,7 @@
 #   sudo tests/bench/start.sh [ROOTFS]
 #
 # ROOTFS (or FLEET_BENCH_ROOTFS): a tar archive or a directory; without one, fleet's built-in busybox.
-# FLEET_BENCH_CONTAINERS (10), FLEET_BENCH_ROUNDS (7), FLEET_BENCH_JOBS (8), FLEET_BENCH_LXC (unprivileged),
+# FLEET_BENCH_CONTAINERS (10), FLEET_BENCH_ROUNDS (7), FLEET_BENCH_JOBS (8, of LXC), FLEET_BENCH_LXC (unprivileged),
 # FLEET_BENCH_DIR (a directory to work below; without one, memory), FLEET (target/release/fleet).
 #
 # Both sides get what they want before the clock starts: the image is unpacked (LXC uses fleet's own copy), LXC's
@@ -55,7 +55,7 @@ check() {
     local missing=()
     [ "$(id -u)" = 0 ] || { echo "the benchmark makes containers: run it as root" >&2; exit 1; }
     [ -x "$fleet" ] || { echo "no \`$fleet\`: run \`make build\` first, or set FLEET" >&2; exit 1; }
-    for tool in lxc-start:lxc lxc-stop:lxc lxc-info:lxc ip:iproute2; do
+    for tool in lxc-start:lxc lxc-stop:lxc lxc-info:lxc lxc-ls:lxc lxc-attach:lxc ip:iproute2; do
         command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
     done
     [ ${#missing[@]} = 0 ] || { echo "missing packages: ${missing[*]}" >&2; exit 1; }
@@ -71,7 +71,7 @@ write_fleet_file() {
     [ -z "$rootfs" ] || image="file:$(realpath "$rootfs")"
     cat >"$work/fleet.yaml" <<EOF
 fleet: bench
-network: {subnet: 10.97.224.0/20}
+network: {subnet: 10.97.224.0/20, nat: false}
 defaults: {image: "$image", memory: 64MiB}
 containers:
   bench: {replicas: $containers, ip: 10.97.224.11}
@@ -79,7 +79,7 @@ EOF
 }
 
 run_fleet() {
-    "$fleet" -q --root "$work/root" --jobs "$jobs" "$@"
+    "$fleet" -q --root "$work/root" "$@"
 }
 
 # Brings the image into the store and everything into the page cache.
@@ -148,19 +148,41 @@ settle() {
 }
 
 fleet_round() {
+    local before
+    before=$(available)
     timed apply run_fleet apply -y "$work/fleet.yaml"
     expect_running fleet "$(run_fleet -o json status "$work/fleet.yaml" | grep -c '"state": "running"')"
     timed again run_fleet apply -y "$work/fleet.yaml"
+    timed status run_fleet status "$work/fleet.yaml"
+    timed exec run_fleet exec bench-1 -- true
+    measure memory "$before"
     timed destroy run_fleet destroy -y "$work/fleet.yaml"
 }
 
 lxc_round() {
+    local before
     # Fresh writable layers, as fleet's containers have.
     names | xargs -I{} sh -c "rm -rf '$work/lxc/{}/upper' '$work/lxc/{}/work'; mkdir '$work/lxc/{}/upper'"
     [ "$lxc" = privileged ] || names | xargs -I{} chown "$ids:$ids" "$work/lxc/{}" "$work/lxc/{}/upper"
+    before=$(available)
     timed lxc-start lxc_all lxc-start -d
     expect_running lxc "$(names | xargs -I{} lxc-info -P "$work/lxc" -s -n {} | grep -c RUNNING)"
+    timed lxc-status lxc-ls -P "$work/lxc" -f
+    timed lxc-exec lxc-attach -P "$work/lxc" -n bench-1 -- true
+    measure lxc-memory "$before"
     timed lxc-stop lxc_all lxc-stop -k
+}
+
+# Memory that the host could still give away, in kB.
+available() {
+    awk '/^MemAvailable:/ { print $2 }' /proc/meminfo
+}
+
+# measure LABEL BEFORE: notes how many kB each container has taken since BEFORE kB were available, all included.
+measure() {
+    settle
+    sleep 1.5
+    echo $((($2 - $(available)) / containers)) >>"$work/times.$1"
 }
 
 # Without newuidmap(1) in its PATH, LXC writes the id maps itself, as root may: no entry in /etc/subuid is needed.
@@ -191,12 +213,23 @@ median() {
 }
 
 summary() {
-    echo "medians of $rounds rounds, $containers containers, $jobs at a time, $(nproc) processors, LXC $lxc:"
-    for label in apply again destroy lxc-start lxc-stop; do
-        printf '  %-10s %8s ms\n' "$label" "$(median "$label")"
-    done
-    awk -v apply="$(median apply)" -v start="$(median lxc-start)" -v destroy="$(median destroy)" -v stop="$(median lxc-stop)" \
-        'BEGIN { printf "fleet apply / lxc-start: %.2f, fleet destroy / lxc-stop: %.2f\n", apply / start, destroy / stop }'
+    echo "medians of $rounds rounds, $containers containers, LXC $lxc and $jobs at a time, $(nproc) processors:"
+    printf '  %-28s %12s %12s %6s\n' '' fleet LXC ratio
+    row 'all inits executed, ms' apply lxc-start
+    row 'applied again, ms' again
+    row 'status of all, ms' status lxc-status
+    row 'a command in one, ms' exec lxc-exec
+    row 'memory for each, kB' memory lxc-memory
+    row 'all gone, ms' destroy lxc-stop
+}
+
+# row WORDS LABEL [LABEL OF LXC]
+row() {
+    local ours theirs=
+    ours=$(median "$2")
+    [ -z "${3:-}" ] || theirs=$(median "$3")
+    printf '  %-28s %12s %12s %6s\n' "$1" "$ours" "$theirs" \
+        "$([ -z "$theirs" ] || awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')"
 }
 
 clean() {

@@ -57,7 +57,7 @@ impl Group {
     pub(in crate::engine::native) fn thaw(&self) -> io::Result<()> {
         let Some(freezer) = self.freezer() else { return Ok(()) };
         match fs::write(&freezer.control, freezer.thawed) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
             other => other,
         }
     }
@@ -68,4 +68,9 @@ impl Group {
             fs::read_to_string(&freezer.control).is_ok_and(|text| text.trim_end() != freezer.thawed)
         })
     }
+}
+
+/// Whether `error` says that a group was removed: before its file was opened, or before it was written to.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
