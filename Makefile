@@ -4,7 +4,7 @@ FLEET := target/release/fleet
 DEMO := examples/quickstart.yaml
 # What the tests call, each with the Debian package that has it.
 TOOLS := cc:gcc busybox:busybox-static setpriv:util-linux ssh:openssh-client mmdebstrap:mmdebstrap xz:xz-utils zstd:zstd ip:iproute2 \
-	ping:iputils-ping nft:nftables
+	ping:iputils-ping nft:nftables mksquashfs:squashfs-tools openssl:openssl tar:tar
 # What the slower tests call beside them.
 SLOW_TOOLS := lxcfs:lxcfs
 # What tests/vm/run.sh calls, and the releases of Debian whose kernels the tests run on.

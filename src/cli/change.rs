@@ -29,7 +29,7 @@ pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result
     let place = Workplace::open(session, goal)?;
     let mut plans = Vec::new();
     for fleet in fleets {
-        let host = place.installation.observe(&place.runtime, fleet)?;
+        let host = place.installation.observe(&place.runtime, fleet, goal.reach())?;
         plans.push(goal.plan(fleet, &host)?);
     }
     if plans.iter().any(|plan| !plan.conflicts.is_empty()) {
@@ -152,7 +152,7 @@ fn converge_all(
 
 /// The plan for the host as it is now. It may not lose more data than the one that was `shown`.
 fn plan_anew(place: &Workplace<'_>, fleet: &Fleet, shown: &Plan, goal: &Goal) -> Result<Plan, CliError> {
-    let host = place.installation.observe(&place.runtime, fleet)?;
+    let host = place.installation.observe(&place.runtime, fleet, goal.reach())?;
     let plan = goal.plan(fleet, &host)?;
     if let Some(conflict) = plan.conflicts.first() {
         return Err(CliError::failed(format!("{}: {}", conflict.target, conflict.message), conflict.hint.clone()));

@@ -9,7 +9,7 @@ use super::change::Workplace;
 use super::error::{CliError, Exit};
 use super::goal::Goal;
 use crate::converge::{HostPerformer, converge};
-use crate::model::{Fleet, Outcome, Plan};
+use crate::model::{Event, Fleet, Outcome, Plan};
 use crate::report::{self, FleetOutcome, Progress};
 
 /// Carries out `plan`, then looks whether `fleet` is at `goal`: success that was not seen is not reported.
@@ -44,10 +44,17 @@ pub(super) fn converge_one(
 fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcome, CliError> {
     let installation = &place.installation;
     let engine = installation.engine(fleet.engine);
-    let performer = HostPerformer::new(&installation.layout, engine, installation.images.clone(), fleet);
-    let performer = Arc::new(performer.map_err(CliError::Failed)?);
     let mut progress = Progress::new(place.session.console, plan.steps.len());
     let (events, mut happened) = unbounded_channel();
+    let listener = events.downgrade();
+    let images = installation.images.clone().heard_by(move |transfer| {
+        // Weak, for the performer outlives the work.
+        if let Some(events) = listener.upgrade() {
+            let _ = events.send(Event::Transferred(transfer));
+        }
+    });
+    let performer = HostPerformer::new(&installation.layout, engine, images, fleet);
+    let performer = Arc::new(performer.map_err(CliError::Failed)?);
     let work = converge(plan, Arc::clone(&performer), place.session.jobs, events, place.interrupts.stop());
     // The channel closes when the work has ended and let go of its sender.
     let draw = async {
@@ -63,7 +70,7 @@ fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcom
 
 /// What the host still lacks after all steps succeeded.
 fn look_again(place: &Workplace<'_>, fleet: &Fleet, goal: &Goal) -> Result<Option<Plan>, CliError> {
-    let host = place.installation.observe(&place.runtime, fleet)?;
+    let host = place.installation.observe(&place.runtime, fleet, goal.reach())?;
     let left = goal.plan(fleet, &host)?;
     Ok((!left.steps.is_empty() || !left.conflicts.is_empty()).then_some(left))
 }

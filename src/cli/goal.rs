@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::selection::Selection;
 use crate::model::{ContainerName, Fleet, Host, Ownership, Plan};
+use crate::observe::Reach;
 use crate::plan::{self, Power};
 
 /// What a verb is after.
@@ -47,6 +48,14 @@ impl Goal {
         match self {
             Goal::Applied | Goal::Started(_) => true,
             Goal::Destroyed { .. } | Goal::Stopped(_) => false,
+        }
+    }
+
+    /// How far it must be looked to plan it: only what makes containers needs images.
+    pub(super) fn reach(&self) -> Reach {
+        match self {
+            Goal::Applied => Reach::Servers,
+            Goal::Destroyed { .. } | Goal::Started(_) | Goal::Stopped(_) => Reach::Host,
         }
     }
 

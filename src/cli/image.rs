@@ -8,7 +8,7 @@ use super::error::{CliError, Exit};
 use super::global::Session;
 use super::installation::{Installation, engine_failed};
 use super::privilege::require_root;
-use crate::image::ImageError;
+use crate::image::{ImageError, StoredImage};
 use crate::model::{Bytes, ContainerRecord, EngineKind, ImageDigest, Ownership};
 use crate::report::{Format, table};
 
@@ -35,8 +35,12 @@ struct ImagesJson {
 #[derive(Debug, Serialize)]
 struct ImageJson {
     digest: String,
-    source: Option<String>,
+    source: String,
+    server: Option<String>,
+    arch: Option<String>,
+    serial: Option<String>,
     bytes: u64,
+    created_at_s: u64,
     used_by: Vec<String>,
 }
 
@@ -58,10 +62,10 @@ fn list(session: &Session) -> Result<Exit, CliError> {
     let installation = Installation::read_only(&session.layout)?;
     let records = records(&installation)?;
     let stored = installation.images.list().map_err(|error| image_failed(&error))?;
-    let images: Vec<ImageJson> = stored.iter().map(|(digest, bytes)| image(digest, *bytes, &records)).collect();
+    let images: Vec<ImageJson> = stored.iter().map(|stored| image(stored, &records)).collect();
     if session.console.format == Format::Text {
         let rows: Vec<Vec<String>> = images.iter().map(cells).collect();
-        session.console.show(|_| table(&["IMAGE", "SOURCE", "SIZE", "CONTAINERS"], &rows));
+        session.console.show(|_| table(&["IMAGE", "SOURCE", "BUILD", "SIZE", "CONTAINERS"], &rows));
     }
     session.console.json(&ImagesJson { images });
     Ok(Exit::Done)
@@ -80,20 +84,25 @@ fn prune(session: &Session) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn image(digest: &ImageDigest, bytes: u64, records: &[ContainerRecord]) -> ImageJson {
-    let users = || records.iter().filter(|record| record.image == *digest);
+fn image(stored: &StoredImage, records: &[ContainerRecord]) -> ImageJson {
+    let users = records.iter().filter(|record| record.image == stored.digest);
     ImageJson {
-        digest: digest.to_string(),
-        source: users().next().map(|record| record.spec.image.to_string()),
-        bytes,
-        used_by: users().map(|record| record.spec.name.to_string()).collect(),
+        digest: stored.digest.to_string(),
+        source: stored.source.clone(),
+        server: stored.build.as_ref().map(|build| build.server.to_string()),
+        arch: stored.build.as_ref().map(|build| build.arch.clone()),
+        serial: stored.build.as_ref().map(|build| build.serial.clone()),
+        bytes: stored.bytes,
+        created_at_s: stored.created_at_s,
+        used_by: users.map(|record| record.spec.name.to_string()).collect(),
     }
 }
 
 fn cells(image: &ImageJson) -> Vec<String> {
     vec![
         image.digest.get(..12).unwrap_or(&image.digest).to_owned(),
-        image.source.clone().unwrap_or_else(|| "-".to_owned()),
+        image.source.clone(),
+        image.serial.clone().unwrap_or_else(|| "-".to_owned()),
         Bytes(image.bytes).to_string(),
         image.used_by.len().to_string(),
     ]

@@ -9,7 +9,7 @@ use crate::engine::native::{Launcher, NativeEngine};
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
 use crate::model::{EngineKind, Fleet, Host};
-use crate::observe::observe;
+use crate::observe::{Reach, observe};
 use crate::store::{HostLock, Layout};
 
 /// The engines and the images of one installation.
@@ -51,10 +51,11 @@ impl Installation {
         }
     }
 
-    /// Looks at the host, as far as `fleet` is concerned.
-    pub(super) fn observe(&self, runtime: &Runtime, fleet: &Fleet) -> Result<Host, CliError> {
+    /// Looks at the host, as far as `fleet` is concerned, and as far as `reach` says.
+    pub(super) fn observe(&self, runtime: &Runtime, fleet: &Fleet, reach: Reach) -> Result<Host, CliError> {
         let engine = self.engine(fleet.engine);
-        let host = runtime.block_on(observe(fleet, engine.as_ref(), &self.images, &self.layout));
+        let observed = observe(fleet, engine.as_ref(), &self.images, &self.layout, reach);
+        let host = runtime.block_on(observed);
         host.map_err(|error| engine_failed(&error))
     }
 }

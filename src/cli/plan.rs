@@ -27,7 +27,7 @@ pub(super) fn run(session: &Session, arguments: &PlanArguments) -> Result<Exit, 
     let (runtime, installation) = (runtime()?, Installation::read_only(&session.layout)?);
     let mut plans = Vec::new();
     for fleet in &fleets {
-        let host = installation.observe(&runtime, fleet)?;
+        let host = installation.observe(&runtime, fleet, Goal::Applied.reach())?;
         plans.push(Goal::Applied.plan(fleet, &host)?);
     }
     if plans.iter().any(|plan| !plan.conflicts.is_empty()) {

@@ -12,6 +12,7 @@ use super::installation::{Installation, runtime};
 use super::privilege::require_root;
 use super::selection::Selection;
 use crate::model::Fleet;
+use crate::observe::Reach;
 use crate::plan::drift;
 use crate::report::{self, Format, OneOrMany, StatusJson};
 
@@ -46,7 +47,7 @@ pub(super) fn run(session: &Session, arguments: &StatusArguments) -> Result<Exit
 }
 
 fn look(installation: &Installation, runtime: &Runtime, fleet: &Fleet) -> Result<StatusJson, CliError> {
-    let host = installation.observe(runtime, fleet)?;
+    let host = installation.observe(runtime, fleet, Reach::Host)?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Ok(StatusJson::new(fleet, &host, &drift(fleet, &host), now_s))
 }

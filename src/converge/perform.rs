@@ -131,7 +131,7 @@ impl HostPerformer {
             Action::DeleteRules { fleet, bridge } => self.host.delete_rules(fleet, bridge).map(|()| Vec::new()),
             Action::SetForwarding => self.host.set_forwarding().map(|()| Vec::new()),
             Action::RestoreForwarding => self.host.restore_forwarding().map(|()| Vec::new()),
-            Action::FetchImage { source, digest } => match self.images.fetch(source, digest) {
+            Action::FetchImage { source, digest, build } => match self.images.fetch(source, digest, build.as_deref()) {
                 Ok(()) => Ok(Vec::new()),
                 Err(error) => Err(StepFailure::from_error(&error, error.hint())),
             },

@@ -77,7 +77,9 @@ fn plan_of(steps: &[&str]) -> Plan {
         let (id, after) = text.split_once('<').unwrap_or((text, ""));
         let (verb, target) = id.split_once(':').expect("an id has a verb and a target");
         let action = match verb {
-            "image" => Action::FetchImage { source: ImageSource::Busybox, digest: ImageDigest(target.to_owned()) },
+            "image" => {
+                Action::FetchImage { source: ImageSource::Busybox, digest: ImageDigest(target.to_owned()), build: None }
+            }
             "stop" => Action::Stop { name: target.parse().expect("a name"), timeout_s: 0 },
             _ => Action::Start(target.parse().expect("a name")),
         };
@@ -118,6 +120,7 @@ fn run_until(
             }
             Event::Finished(step, StepResult::Skipped) => writeln!(text, "{} skipped", step.id),
             Event::Draining => writeln!(text, "draining"),
+            Event::Transferred(transfer) => writeln!(text, "{transfer:?}"),
         };
     }
     (text, outcome, probe)

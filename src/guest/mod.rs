@@ -14,6 +14,7 @@ mod inittab;
 mod keys;
 mod names;
 mod network;
+mod placeholders;
 mod resolvers;
 mod sshd;
 mod sudo;
@@ -54,6 +55,9 @@ pub fn provision(
     let renderer = facts::Renderer::new(record, hosts, dns)?;
     let editor = edit::Editor::new(root);
     names::ensure_names(&editor, &renderer, &guest.machine_id)?;
+    if occasion == Occasion::FirstStart {
+        placeholders::fill_in(&editor, &renderer)?;
+    }
     network::ensure_network(&editor, &renderer)?;
     sshd::ensure_host_key(&editor, host_key, occasion)?;
     init::adapt_init(&editor, occasion)?;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use super::web::WebError;
+
 /// An image operation that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -24,6 +26,21 @@ pub enum ImageError {
         /// What the plan says.
         expected: String,
         /// What was found while it was unpacked.
+        found: String,
+    },
+    /// A server did not give it.
+    #[error(transparent)]
+    Web(#[from] WebError),
+    /// What a server gave is not what it should be.
+    #[error("cannot verify `{url}`: its {what} is {found}, and should be {expected}")]
+    Mismatch {
+        /// What was loaded.
+        url: String,
+        /// `SHA-256`, `length` or `fingerprint`.
+        what: &'static str,
+        /// What was said before.
+        expected: String,
+        /// What came.
         found: String,
     },
     /// A root file system could not be made from it.
@@ -52,6 +69,10 @@ impl ImageError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ImageError::Unavailable { hint, .. } => hint.clone(),
+            ImageError::Web(error) => error.hint().map(str::to_owned),
+            ImageError::Mismatch { .. } => {
+                Some("nothing of it was used: try again later, and tell whoever runs the server".to_owned())
+            }
             ImageError::Changed { .. } => Some("it was changed meanwhile: run the command again".to_owned()),
             ImageError::Unpack { source, .. } => source.hint().map(str::to_owned),
             ImageError::Io { source, .. } => io_hint(source).map(str::to_owned),

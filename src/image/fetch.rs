@@ -12,7 +12,7 @@ use super::error::{ImageError, TreeError};
 use super::format::{CHUNK, Format};
 use super::source::Located;
 use super::tree::{Limits, Tree};
-use super::unpack::unpack;
+use super::unpack::{Contents, unpack};
 use crate::model::ImageDigest;
 
 /// Makes the root file system of `located`, whose content must be `digest`, in the empty directory `root`.
@@ -51,7 +51,7 @@ fn fetch_archive(
     format
         .decode(packed)
         .map_err(TreeError::damaged)
-        .and_then(|archive| unpack(archive, root, Limits::IMAGE))
+        .and_then(|archive| unpack(archive, Contents::Root, root, Limits::IMAGE))
         .map_err(unpack_failed)?;
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
     if Identity::of(file).map_err(ImageError::io("read", path))? == before {

@@ -1,79 +1,187 @@
 //! Images: where they come from, whether they can be trusted, and the store that keeps them unpacked.
 //!
-//! Start at [`Images`]. A source is located (`source`), then fetched (`fetch`): an archive is hashed, decoded
-//! (`format`), read (`entries`) and written (`unpack`), a directory is copied (`copy`), a busybox image is built
-//! (`busybox`); all three write through `tree`. This room knows no containers.
+//! Start at [`Images`]. A source is located (`source`) or resolved to a build on a server (`streams`), then fetched (`fetch`,
+//! `remote`): a file is loaded (`download`, `web`), an archive is hashed, decoded (`format`), read (`entries`) and written
+//! (`unpack`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`); all of them
+//! write through `tree`. This room knows no containers.
 
 mod busybox;
 mod copy;
 mod digest;
+mod download;
 mod elf;
 mod entries;
 mod error;
 mod fetch;
 mod format;
 mod pax;
+mod remote;
 mod source;
+mod squashfs;
+mod squashfs_xattrs;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod turn;
 mod unpack;
 mod walk;
+mod web;
 mod xattrs;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-pub use error::{ImageError, TreeError};
+pub use error::{ImageError, TreeError, WebError};
 
 use self::digest::DigestCache;
 use self::source::{Located, Unavailable};
 use self::store::Draft;
-use crate::model::{ImageDigest, ImageSource, ImageState};
+use self::turn::Turn;
+use crate::model::{Build, Distro, ImageDigest, ImageSource, ImageState, Transfer};
 use crate::store::Layout;
 
+/// Hears how transfers from servers go.
+type Listener = Arc<dyn Fn(Transfer) + Send + Sync>;
+
 /// The images of one installation.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Images {
     layout: Layout,
+    listener: Option<Listener>,
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+/// An image of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredImage {
+    /// What identifies it.
+    pub digest: ImageDigest,
+    /// Where it came from, as a fleet file writes it.
+    pub source: String,
+    /// When it was stored, in seconds since 1970.
+    pub created_at_s: u64,
+    /// What it takes on disk.
+    pub bytes: u64,
+    /// The build that it is, if it is one of a distribution.
+    pub build: Option<Build>,
 }
 
 impl Images {
     /// The images kept under `layout`.
     #[must_use]
     pub fn new(layout: Layout) -> Images {
-        Images { layout }
+        Images { layout, listener: None }
     }
 
-    /// Finds out what `source` is now and whether the store has it. Writes nothing but its own cache of digests.
+    /// The same, telling `listener` of each piece that comes from a server.
+    #[must_use]
+    pub fn heard_by(self, listener: impl Fn(Transfer) + Send + Sync + 'static) -> Images {
+        Images { listener: Some(Arc::new(listener)), ..self }
+    }
+
+    /// Finds out what `source` is now and whether the store has it, without any network. Writes nothing but its own
+    /// cache of digests.
     ///
     /// Only root can see into the store; to others no image is stored.
     #[must_use]
     pub fn observe(&self, source: &ImageSource) -> ImageState {
-        let declared = match source {
-            ImageSource::Busybox => None,
-            ImageSource::File { sha256, .. } => sha256.as_deref(),
+        let digest = match source {
+            ImageSource::Busybox => source::locate_busybox().and_then(|busybox| busybox.digest(None, &self.digests())),
+            ImageSource::File { path, sha256 } => source::locate_file(path, sha256.is_some())
+                .and_then(|located| located.digest(sha256.as_deref(), &self.digests())),
+            ImageSource::Https { sha256, .. } => Ok(ImageDigest(sha256.clone())),
+            ImageSource::Distro(distro) => return self.kept_state(distro),
         };
-        match source::locate(source).and_then(|located| located.digest(declared, &self.digests())) {
+        match digest {
             Ok(digest) if store::has(&self.layout, &digest) => ImageState::Stored(digest),
             Ok(digest) => ImageState::Available(digest),
-            Err(Unavailable { why, hint }) => ImageState::Unavailable { why, hint },
+            Err(unavailable) => unavailable.into(),
         }
     }
 
-    /// Brings `source`, whose content must be `digest`, into the store. Nothing to do if it is there.
-    ///
-    /// The caller holds the host's lock; different images may be fetched at the same time.
-    pub fn fetch(&self, source: &ImageSource, digest: &ImageDigest) -> Result<(), ImageError> {
-        store::in_turn(&self.layout.image(digest), || {
-            if store::has(&self.layout, digest) {
-                return Ok(());
+    /// What the build `build` is to the store.
+    #[must_use]
+    pub fn observe_build(&self, build: &Build) -> ImageState {
+        if store::has(&self.layout, &build.fingerprint) {
+            ImageState::Stored(build.fingerprint.clone())
+        } else {
+            ImageState::Offered(Box::new(build.clone()))
+        }
+    }
+
+    fn kept_state(&self, distro: &Distro) -> ImageState {
+        match self.kept(distro, None) {
+            Some(digest) => ImageState::Stored(digest),
+            None => Unavailable::new("the image store has no build of it", "run `fleet apply`").into(),
+        }
+    }
+
+    /// The newest build of `distro` that the store has, of those in `among` if that is given.
+    #[must_use]
+    pub fn kept(&self, distro: &Distro, among: Option<&BTreeSet<ImageDigest>>) -> Option<ImageDigest> {
+        let images = store::list(&self.layout).unwrap_or_default();
+        let builds = images.into_iter().filter_map(|record| {
+            // What a container stands on was found under its own name once, whatever the store calls it.
+            let is_of = || record.build.as_ref().is_some_and(|build| build.is_of(distro));
+            let fits = among.map_or_else(is_of, |among| among.contains(&record.digest));
+            fits.then(|| (record.build.map(|build| build.serial), record.digest))
+        });
+        builds.max().map(|(_, digest)| digest)
+    }
+
+    /// The newest builds of `distros`, as their servers say now, or why there is none. Takes as long as the network does.
+    #[must_use]
+    pub fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, ImageState>> {
+        let builds = streams::resolve(distros).into_iter();
+        builds.map(|(distro, build)| (distro, build.map_err(ImageState::from))).collect()
+    }
+
+    /// Brings `source`, whose content must be `digest`, into the store; of a distribution it is `build`. Nothing to do if
+    /// it is there. Whoever wants the same meanwhile waits, in this process and in others.
+    pub fn fetch(&self, source: &ImageSource, digest: &ImageDigest, build: Option<&Build>) -> Result<(), ImageError> {
+        let _turn = Turn::take(&self.layout, digest)?;
+        if store::has(&self.layout, digest) {
+            return Ok(());
+        }
+        let tell = |done, total| {
+            if let Some(listener) = &self.listener {
+                listener(Transfer { image: source.to_string(), done, total });
             }
-            let located = locate(source)?;
+        };
+        let local = |located: Result<Located, Unavailable>| {
+            let located = located.map_err(|unavailable| unavailable_image(source, unavailable))?;
             let draft = Draft::begin(&self.layout, digest)?;
             fetch::fetch(&located, digest, &draft.root(), &self.digests())?;
-            draft.publish(&self.layout, source, digest)
-        })
+            Ok::<_, ImageError>(draft)
+        };
+        let draft = match (source, build) {
+            (ImageSource::Busybox, _) => local(source::locate_busybox())?,
+            (ImageSource::File { path, sha256 }, _) => local(source::locate_file(path, sha256.is_some()))?,
+            (ImageSource::Https { url, sha256 }, _) => {
+                let draft = Draft::begin(&self.layout, digest)?;
+                remote::fetch_archive(&self.layout, url, sha256, &draft.root(), &tell)?;
+                draft
+            }
+            (ImageSource::Distro(_), Some(build)) => {
+                let draft = Draft::begin(&self.layout, digest)?;
+                remote::fetch_build(&self.layout, build, &draft.root(), &tell)?;
+                draft
+            }
+            (ImageSource::Distro(_), None) => {
+                let unavailable = Unavailable::new("it is not known which build is meant", "run the command again");
+                return Err(unavailable_image(source, unavailable));
+            }
+        };
+        draft.publish(&self.layout, source, digest, build)
     }
 
     /// The unpacked root file system of a stored image: read-only, shared by all containers that stand on it.
@@ -82,15 +190,32 @@ impl Images {
         self.layout.image(digest).join("rootfs")
     }
 
-    /// The images in the store with their size on disk in bytes.
-    pub fn list(&self) -> Result<Vec<(ImageDigest, u64)>, ImageError> {
-        store::list(&self.layout)
+    /// The build that the stored image `digest` is.
+    #[must_use]
+    pub fn build(&self, digest: &ImageDigest) -> Option<Build> {
+        store::record(&self.layout, digest).ok()?.build
+    }
+
+    /// The images in the store, by digest.
+    pub fn list(&self) -> Result<Vec<StoredImage>, ImageError> {
+        let records = store::list(&self.layout)?.into_iter();
+        Ok(records
+            .map(|record| StoredImage {
+                digest: record.digest,
+                source: record.source,
+                created_at_s: record.created_at_s,
+                bytes: record.bytes,
+                build: record.build,
+            })
+            .collect())
     }
 
     /// Removes every stored image that is not in `used`, and what killed fetches left. Returns what was removed.
     ///
     /// The caller holds the host's lock.
     pub fn prune(&self, used: &[ImageDigest]) -> Result<Vec<ImageDigest>, ImageError> {
+        let downloads = self.layout.downloads();
+        download::prune(&downloads).map_err(ImageError::io("tidy up", &downloads))?;
         store::prune(&self.layout, used)
     }
 
@@ -99,10 +224,6 @@ impl Images {
     }
 }
 
-fn locate(source: &ImageSource) -> Result<Located, ImageError> {
-    source::locate(source).map_err(|Unavailable { why, hint }| ImageError::Unavailable {
-        image: source.to_string(),
-        why,
-        hint,
-    })
+fn unavailable_image(source: &ImageSource, Unavailable { why, hint }: Unavailable) -> ImageError {
+    ImageError::Unavailable { image: source.to_string(), why, hint }
 }

@@ -12,7 +12,7 @@ use super::elf;
 use super::entries::BLOCK;
 use super::error::TreeError;
 use super::format::Format;
-use crate::model::{ImageDigest, ImageSource};
+use crate::model::{ImageDigest, ImageState};
 
 /// A source, as found on the host.
 #[derive(Debug)]
@@ -46,8 +46,15 @@ pub(super) struct Unavailable {
     pub(super) hint: Option<String>,
 }
 
+impl From<Unavailable> for ImageState {
+    fn from(unavailable: Unavailable) -> ImageState {
+        let Unavailable { why, hint } = unavailable;
+        ImageState::Unavailable { why, hint }
+    }
+}
+
 impl Unavailable {
-    fn new(why: impl Into<String>, hint: impl Into<String>) -> Unavailable {
+    pub(super) fn new(why: impl Into<String>, hint: impl Into<String>) -> Unavailable {
         Unavailable { why: why.into(), hint: Some(hint.into()) }
     }
 
@@ -64,12 +71,9 @@ impl Unavailable {
     }
 }
 
-/// Finds `source` on the host.
-pub(super) fn locate(source: &ImageSource) -> Result<Located, Unavailable> {
-    match source {
-        ImageSource::Busybox => locate_busybox(&busybox_places()),
-        ImageSource::File { path, sha256 } => locate_file(path, sha256.is_some()),
-    }
+/// Finds the program that the built-in image is made of.
+pub(super) fn locate_busybox() -> Result<Located, Unavailable> {
+    busybox_in(&busybox_places())
 }
 
 impl Located {
@@ -98,7 +102,8 @@ impl Located {
     }
 }
 
-fn locate_file(path: &Path, is_declared: bool) -> Result<Located, Unavailable> {
+/// Finds the archive or directory `path`; `is_declared` says whether the fleet file knows its checksum.
+pub(super) fn locate_file(path: &Path, is_declared: bool) -> Result<Located, Unavailable> {
     let unreadable = |error: io::Error| Unavailable::unreadable(path, &error);
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.is_dir() {
@@ -137,7 +142,7 @@ fn busybox_places() -> Vec<PathBuf> {
     ["/bin".into(), "/usr/bin".into()].into_iter().chain(directories).map(|place| place.join("busybox")).collect()
 }
 
-fn locate_busybox(places: &[PathBuf]) -> Result<Located, Unavailable> {
+fn busybox_in(places: &[PathBuf]) -> Result<Located, Unavailable> {
     let mut dynamic = None;
     for path in places {
         if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
@@ -164,10 +169,10 @@ mod tests {
     fn a_busybox_that_is_missing_or_needs_libraries_is_explained() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let missing = dir.path().join("missing");
-        let unavailable = locate_busybox(std::slice::from_ref(&missing)).expect_err("there is none");
+        let unavailable = busybox_in(std::slice::from_ref(&missing)).expect_err("there is none");
         assert_eq!(unavailable, Unavailable::new("this host has no busybox program", "install busybox-static"));
         let myself = env::current_exe().expect("this test is a program");
-        let unavailable = locate_busybox(&[missing, myself.clone()]).expect_err("it is dynamic");
+        let unavailable = busybox_in(&[missing, myself.clone()]).expect_err("it is dynamic");
         let why = format!("`{}` needs libraries: only a statically linked one runs on its own", myself.display());
         assert_eq!(unavailable, Unavailable::new(why, "install busybox-static"));
     }

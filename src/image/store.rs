@@ -3,22 +3,21 @@
 //! Files in an image belong to the host's root and have the set-id bits that guests need, so no other user of the
 //! host may get at them: the store itself is closed to everybody else.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rustix::fs::{self as rfs, FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ImageError, TreeError};
+use super::turn::Turn;
 use super::walk::walk;
-use crate::model::{ImageDigest, ImageSource};
+use crate::model::{Build, ImageDigest, ImageSource};
 use crate::store::{Layout, publish_dir, write_atomic};
 
 /// What begins the name of everything in the store that is not finished.
@@ -26,15 +25,18 @@ const DRAFT: &str = ".draft-";
 
 /// What is kept with an image.
 #[derive(Debug, Serialize, Deserialize)]
-struct ImageRecord {
+pub(super) struct ImageRecord {
     /// Where it came from, as a fleet file writes it.
-    source: String,
+    pub(super) source: String,
     /// What identifies it.
-    digest: ImageDigest,
+    pub(super) digest: ImageDigest,
     /// When it was unpacked, in seconds since 1970.
-    created_at_s: u64,
+    pub(super) created_at_s: u64,
     /// What it takes on disk, each file counted once.
-    bytes: u64,
+    pub(super) bytes: u64,
+    /// The build that it is, if it is one of a distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) build: Option<Build>,
 }
 
 /// A name for something unfinished that nobody else uses, neither another process nor another thread.
@@ -46,16 +48,6 @@ pub(super) fn draft_name(what: &str) -> String {
 /// Whether the store has the image. A user who may not look into it is told no.
 pub(super) fn has(layout: &Layout, digest: &ImageDigest) -> bool {
     record_path(&layout.image(digest)).is_file()
-}
-
-/// Waits until nobody else in this process fetches into `image`, and calls `fetch`: two sources may have one content.
-pub(super) fn in_turn<T>(image: &Path, fetch: impl FnOnce() -> T) -> T {
-    static TURNS: Mutex<Option<HashMap<PathBuf, Arc<Mutex<()>>>>> = Mutex::new(None);
-    let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-    let turn = Arc::clone(turns.get_or_insert_default().entry(image.to_owned()).or_default());
-    drop(turns);
-    let _mine = turn.lock().unwrap_or_else(PoisonError::into_inner);
-    fetch()
 }
 
 /// An image in the making. What is not published goes when it is dropped.
@@ -85,11 +77,18 @@ impl Draft {
     }
 
     /// Makes the finished draft the image `digest` that came from `source`.
-    pub(super) fn publish(self, layout: &Layout, source: &ImageSource, digest: &ImageDigest) -> Result<(), ImageError> {
+    pub(super) fn publish(
+        self,
+        layout: &Layout,
+        source: &ImageSource,
+        digest: &ImageDigest,
+        build: Option<&Build>,
+    ) -> Result<(), ImageError> {
         let image = layout.image(digest);
         let created_at_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let bytes = disk_usage(&self.path).map_err(|source| ImageError::Unpack { path: self.path.clone(), source })?;
-        let record = ImageRecord { source: source.to_string(), digest: digest.clone(), created_at_s, bytes };
+        let (source, build) = (source.to_string(), build.cloned());
+        let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
         let write_failed = ImageError::io("write", &image);
         write_atomic(&record_path(&self.path), &text, 0o600)
@@ -108,30 +107,43 @@ impl Drop for Draft {
     }
 }
 
-/// The images in the store with their size on disk in bytes, by digest.
-pub(super) fn list(layout: &Layout) -> Result<Vec<(ImageDigest, u64)>, ImageError> {
+/// What is recorded of the images in the store, by digest.
+pub(super) fn list(layout: &Layout) -> Result<Vec<ImageRecord>, ImageError> {
     let mut images = Vec::new();
     for name in names(&layout.images())? {
         let digest = ImageDigest(name);
         if ImageDigest::parse_hex(&digest.0).is_ok_and(|parsed| parsed == digest.0) && has(layout, &digest) {
-            let path = record_path(&layout.image(&digest));
-            let text = fs::read(&path).map_err(ImageError::io("read", &path))?;
-            let record: ImageRecord =
-                serde_json::from_slice(&text).map_err(|error| ImageError::io("read", &path)(io::Error::from(error)))?;
-            images.push((digest, record.bytes));
+            images.push(record(layout, &digest)?);
         }
     }
     Ok(images)
 }
 
-/// Removes the images that are not in `used`, and all drafts. Returns the removed images.
+/// What is recorded of the image `digest`, which the store has.
+pub(super) fn record(layout: &Layout, digest: &ImageDigest) -> Result<ImageRecord, ImageError> {
+    let path = record_path(&layout.image(digest));
+    let text = fs::read(&path).map_err(ImageError::io("read", &path))?;
+    serde_json::from_slice(&text).map_err(|error| ImageError::io("read", &path)(io::Error::from(error)))
+}
+
+/// Removes the images that are not in `used`, and all drafts that nobody works on. Returns the removed images.
 pub(super) fn prune(layout: &Layout, used: &[ImageDigest]) -> Result<Vec<ImageDigest>, ImageError> {
-    let unused: Vec<_> = list(layout)?.into_iter().map(|(digest, _)| digest).filter(|it| !used.contains(it)).collect();
-    for digest in &unused {
-        retire(&layout.image(digest))?;
+    let unused = list(layout)?.into_iter().map(|record| record.digest).filter(|it| !used.contains(it));
+    let mut removed = Vec::new();
+    for digest in unused {
+        // Somebody who makes it anew would wonder.
+        if let Some(_turn) = Turn::try_take(layout, &digest)? {
+            retire(&layout.image(&digest))?;
+            removed.push(digest);
+        }
     }
-    discard_drafts(&layout.images(), DRAFT)?;
-    Ok(unused)
+    for name in names(&layout.images())?.into_iter().filter(|name| name.starts_with(DRAFT)) {
+        let what = name.trim_start_matches(DRAFT).split('-').next().unwrap_or_default();
+        if let Some(_turn) = Turn::try_take(layout, &ImageDigest(what.to_owned()))? {
+            discard_drafts(&layout.images(), &name)?;
+        }
+    }
+    Ok(removed)
 }
 
 /// Removes the image directory `image`, if there is one, under another name first: half an image is never seen.

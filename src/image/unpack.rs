@@ -2,24 +2,51 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::entries::{Entries, Entry, EntryKind};
 use super::error::TreeError;
 use super::pax::damaged;
 use super::tree::{Limits, Tree, inside};
 
-/// Unpacks the tar archive that `reader` gives the bytes of into the empty directory `top`, and reads it to its end.
+/// What of an archive is the root file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// All of it.
+    Root,
+    /// All of it, in the packing of LXC: that has cloud-init switched off by a file, which no other packing has.
+    LxcRoot,
+    /// What is below its directory `rootfs`, as in the unified images of Incus.
+    Unified,
+}
+
+/// The file that switches cloud-init off.
+const CLOUD_INIT_SWITCH: &str = "etc/cloud/cloud-init.disabled";
+
+impl Contents {
+    /// The place in the root file system of the entry `name`; `None` if it has none.
+    fn place(self, name: &[u8]) -> Result<Option<PathBuf>, TreeError> {
+        let path = inside(name)?;
+        Ok(match self {
+            Contents::Root => Some(path),
+            Contents::LxcRoot => Some(path).filter(|path| path != Path::new(CLOUD_INIT_SWITCH)),
+            Contents::Unified => path.strip_prefix("rootfs").ok().map(Path::to_owned),
+        })
+    }
+}
+
+/// Unpacks `contents` of the tar archive that `reader` gives the bytes of into the empty directory `top`, and reads it
+/// to its end.
 ///
 /// Devices are left out, for the engine makes a container's `/dev`. Names that begin with `.wh.` are ordinary: an
 /// image is one layer.
-pub(super) fn unpack(reader: impl BufRead, top: &Path, limits: Limits) -> Result<(), TreeError> {
+pub(super) fn unpack(reader: impl BufRead, contents: Contents, top: &Path, limits: Limits) -> Result<(), TreeError> {
     // Devices, padding and headers are not counted below, but come out of the decoder all the same.
     let mut reader = Bounded { reader, left: limits.bytes.saturating_mul(2), limit: limits.bytes };
     let mut entries = Entries::new(&mut reader);
     let mut tree = Tree::new(top, limits)?;
     while let Some(entry) = entries.next()? {
-        add(&mut tree, &mut entries, &entry)?;
+        add(&mut tree, &mut entries, contents, &entry)?;
     }
     tree.finish()?;
     // The rest is padding, but a decoder checks what it decoded only at its own end.
@@ -27,8 +54,13 @@ pub(super) fn unpack(reader: impl BufRead, top: &Path, limits: Limits) -> Result
     Ok(())
 }
 
-fn add<R: BufRead>(tree: &mut Tree, entries: &mut Entries<R>, entry: &Entry) -> Result<(), TreeError> {
-    let path = inside(&entry.name)?;
+fn add<R: BufRead>(
+    tree: &mut Tree,
+    entries: &mut Entries<R>,
+    contents: Contents,
+    entry: &Entry,
+) -> Result<(), TreeError> {
+    let Some(path) = contents.place(&entry.name)? else { return tree.charge(0) };
     let unsupported = |what| TreeError::Unsupported { entry: path.display().to_string(), what };
     match &entry.kind {
         EntryKind::File { size, segments } => tree.file(&path, *size, &entry.attributes, |file| match segments {
@@ -38,7 +70,10 @@ fn add<R: BufRead>(tree: &mut Tree, entries: &mut Entries<R>, entry: &Entry) -> 
         EntryKind::HardLink(target) => {
             // Some programs write it as the guest would: that is harmless, it is resolved inside the tree.
             let target = target.strip_prefix(b"/").unwrap_or(target);
-            tree.hard_link(&path, &inside(target)?)
+            match contents.place(target)? {
+                Some(target) => tree.hard_link(&path, &target),
+                None => Err(unsupported("it links to what is no part of the root file system")),
+            }
         }
         EntryKind::Symlink(target) => tree.symlink(&path, target, &entry.attributes),
         EntryKind::Directory => tree.directory(&path, &entry.attributes),

@@ -4,7 +4,7 @@ use super::findings::Complaint;
 use super::keys;
 use super::node::{Entry, Value};
 use super::reader::{Reader, Section, Setting};
-use crate::model::{ImageDigest, ImageSource};
+use crate::model::{ImageDigest, ImageSource, ParseImageError, WebUrl, WebUrlError};
 
 /// Reads the one of `distro` and `image` that `section` has.
 pub(super) fn image(reader: &mut Reader, section: &Section<'_>) -> Setting<ImageSource> {
@@ -13,21 +13,20 @@ pub(super) fn image(reader: &mut Reader, section: &Section<'_>) -> Setting<Image
         reader.complain(later, Complaint::new("`distro` and `image` exclude each other").hint("leave one of them out"));
         return Setting::Wrong;
     }
-    let distro = section.scalar(reader, "distro", distro);
+    let distro = section.setting(reader, "distro", distro);
     if distro.is_absent() { section.setting(reader, "image", source) } else { distro }
 }
 
-fn distro(text: &str) -> Result<ImageSource, Complaint> {
-    match text {
-        "busybox" => Ok(ImageSource::Busybox),
-        _ => Err(Complaint::new(format!(
-            "the distro `{text}` is not available in this version of fleet: it does not fetch from image servers"
-        ))
-        .hint("write `distro: busybox`, or `image: file:PATH` for a root file system of your own")),
+fn distro(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
+    let text = reader.text(entry)?;
+    if text == "busybox" {
+        return Some(ImageSource::Busybox);
     }
+    let distro = reader.remotes.distro(text).map(ImageSource::Distro);
+    reader.accept(entry.place(), distro)
 }
 
-/// `image` as one text, or as a mapping of `source` and `sha256`.
+/// `image` as one text, or as a mapping of `source` or `https`, and `sha256`.
 fn source(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
     if !matches!(entry.node.value, Value::Mapping(_)) {
         let text = reader.text(entry)?;
@@ -35,33 +34,75 @@ fn source(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
         return reader.accept(entry.place(), source);
     }
     let section = reader.section("`image`", entry.key.span, &entry.node, &keys::IMAGE)?;
-    let Some(source) = section.entry("source") else {
-        reader.complain(entry.key.span, Complaint::new("`image` has no `source`").hint("write `source: file:PATH`"));
-        return None;
-    };
-    let text = reader.text(source)?;
-    let image = parsed(reader, text);
-    let image = reader.accept(source.place(), image)?;
     let sha256 = section.scalar(reader, "sha256", |text| {
         ImageDigest::parse_hex(text).map_err(|error| Complaint::new(error.to_string()))
     });
-    match sha256 {
-        Setting::Absent => Some(image),
-        Setting::Wrong => None,
-        Setting::Given(sha256) => {
-            let image = with_sha256(image, sha256.value);
-            reader.accept(sha256.span, image)
+    match (section.entry("source"), section.entry("https")) {
+        (Some(source), None) => {
+            let text = reader.text(source)?;
+            if text.starts_with("https:") || text.starts_with("http:") {
+                return on_the_web(reader, source, text, sha256);
+            }
+            let image = parsed(reader, text);
+            let image = reader.accept(source.place(), image)?;
+            match sha256 {
+                Setting::Absent => Some(image),
+                Setting::Wrong => None,
+                Setting::Given(sha256) => {
+                    let image = with_sha256(image, sha256.value);
+                    reader.accept(sha256.span, image)
+                }
+            }
+        }
+        (None, Some(https)) => {
+            let text = reader.text(https)?;
+            on_the_web(reader, https, text, sha256)
+        }
+        (Some(_), Some(https)) => {
+            let complaint = Complaint::new("`source` and `https` exclude each other").hint("leave one of them out");
+            reader.complain(https.key.span, complaint);
+            None
+        }
+        (None, None) => {
+            let complaint = Complaint::new("`image` has neither `source` nor `https`");
+            let hint = "write `source: file:PATH`, or `https: https://…` and `sha256`";
+            reader.complain(entry.key.span, complaint.hint(hint));
+            None
         }
     }
 }
 
+/// The archive at `text`, the value of `entry`, with its checksum beside it or behind it.
+fn on_the_web(reader: &mut Reader, entry: &Entry, text: &str, sha256: Setting<String>) -> Option<ImageSource> {
+    let sha256 = match sha256 {
+        Setting::Wrong => return None,
+        Setting::Given(sha256) => Some(sha256.value),
+        Setting::Absent => None,
+    };
+    let (url, behind) = match text.rsplit_once("@sha256:") {
+        Some((url, behind)) => (url, Some(behind)),
+        None => (text, None),
+    };
+    let image = match (sha256, behind) {
+        (Some(_), Some(_)) => Err(Complaint::new("the sha256 is there twice").hint("leave one of them out")),
+        (Some(sha256), None) => {
+            let url: Result<WebUrl, _> = url.parse();
+            let url = url.map_err(|error: WebUrlError| Complaint::new(error.to_string()));
+            url.map(|url| ImageSource::Https { url, sha256 })
+        }
+        (None, _) => parsed(reader, text),
+    };
+    reader.accept(entry.place(), image)
+}
+
 fn parsed(reader: &Reader, text: &str) -> Result<ImageSource, Complaint> {
-    match text.parse().map_err(|error: crate::model::ParseImageError| Complaint::new(error.to_string()))? {
-        ImageSource::Busybox => Ok(ImageSource::Busybox),
+    let source: ImageSource = text.parse().map_err(|error: ParseImageError| Complaint::new(error.to_string()))?;
+    match source {
         ImageSource::File { path, sha256 } => {
             let path = reader.files.path(&path.to_string_lossy())?;
             Ok(ImageSource::File { path, sha256 })
         }
+        ImageSource::Busybox | ImageSource::Https { .. } | ImageSource::Distro(_) => Ok(source),
     }
 }
 
@@ -72,5 +113,6 @@ fn with_sha256(image: ImageSource, sha256: String) -> Result<ImageSource, Compla
             Err(Complaint::new("`source` has another sha256 than this").hint("leave one of them out"))
         }
         ImageSource::File { path, .. } => Ok(ImageSource::File { path, sha256: Some(sha256) }),
+        ImageSource::Https { .. } | ImageSource::Distro(_) => Ok(image),
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Keys {
 
 /// Keys of the file itself.
 pub(super) const FLEET: Keys = Keys {
-    known: &["fleet", "engine", "prefix", "network", "templates", "defaults", "profiles", "containers"],
+    known: &["fleet", "engine", "prefix", "network", "remotes", "templates", "defaults", "profiles", "containers"],
     planned: &["include"],
 };
 
@@ -60,7 +60,7 @@ pub(super) const DEVICE: Keys = Keys { known: &["source", "target", "mode"], pla
 pub(super) const USER: Keys = Keys { known: &["name", "uid", "shell", "sudo", "ssh_keys"], planned: &[] };
 
 /// Keys of `image` as a mapping.
-pub(super) const IMAGE: Keys = Keys { known: &["source", "sha256"], planned: &[] };
+pub(super) const IMAGE: Keys = Keys { known: &["source", "https", "sha256"], planned: &[] };
 
 /// Keys of `templates`: the built-in templates that a fleet file may replace.
 pub(super) const TEMPLATES: Keys = Keys {

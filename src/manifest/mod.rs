@@ -18,6 +18,7 @@ mod network;
 mod node;
 mod ports;
 mod reader;
+mod remotes;
 mod resolve;
 mod scalar;
 mod security;
@@ -35,6 +36,7 @@ use findings::{Complaint, Findings, Lines};
 use interpolate::fill_in;
 use node::Span;
 use reader::Reader;
+use remotes::Remotes;
 
 use crate::model::Fleet;
 
@@ -86,7 +88,12 @@ pub fn load(path: &Path, scope: &str) -> Result<Fleet, Rejected> {
 /// Parses `text`, the content of the fleet file `file`; other files that it names are looked up beside that.
 /// `env` gives the environment's variables.
 pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Fleet, Rejected> {
-    let mut reader = Reader { findings: Findings::default(), lines: Lines::of(text), files: Files::beside(file, env) };
+    let mut reader = Reader {
+        findings: Findings::default(),
+        lines: Lines::of(text),
+        files: Files::beside(file, env),
+        remotes: Remotes::new(env),
+    };
     let fleet = match yaml::parse(text) {
         Ok(mut root) => {
             fill_in(&mut root, env, &mut reader.findings);

@@ -7,6 +7,7 @@ use super::files::Files;
 use super::findings::{Complaint, Findings, Lines};
 use super::keys::Keys;
 use super::node::{Entry, Node, Placed, Span, Value};
+use super::remotes::Remotes;
 
 /// What goes along through the file.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Reader {
     pub(super) lines: Lines,
     /// The files that the fleet file names.
     pub(super) files: Files,
+    /// The image servers that it can name.
+    pub(super) remotes: Remotes,
 }
 
 /// A value of a key, as far as it could be read.

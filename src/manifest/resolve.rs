@@ -13,6 +13,7 @@ use super::network::{NetworkKeys, hex};
 use super::node::{Node, Span, Value};
 use super::ports::check_ports;
 use super::reader::{Reader, Section, Setting};
+use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
     ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, HostEntry, ImageSource, LinkSpec, MacAddress, MachineId,
@@ -35,6 +36,7 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     let engine = section.scalar(reader, "engine", scalar::engine);
     let prefix = section.scalar(reader, "prefix", prefix);
     let network = NetworkKeys::read(reader, &section);
+    Remotes::read(reader, &section);
     let templates = templates(reader, &section);
     let groups = container::groups(reader, &section, prefix.value().map_or("", String::as_str));
     check_groups(reader, &groups);
@@ -60,7 +62,16 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         .collect::<Option<_>>()?;
     let hosts = containers.iter().map(|container| host_entry(&name, container)).collect();
     let engine = engine.value().copied().unwrap_or_default();
-    Some(Fleet { name, file: file.to_owned(), engine, network, containers, keeps_volumes: true, hosts })
+    Some(Fleet {
+        name,
+        file: file.to_owned(),
+        engine,
+        network,
+        containers,
+        keeps_volumes: true,
+        hosts,
+        pins: Vec::new(),
+    })
 }
 
 fn fleet_name(reader: &mut Reader, section: &Section<'_>) -> Option<FleetName> {
@@ -113,7 +124,7 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
         keys.security.check(reader);
         if keys.image.is_absent() {
             let complaint = Complaint::new(format!("the container `{}` has neither `distro` nor `image`", key.value));
-            reader.complain(key.span, complaint.hint("write `distro: busybox` or `image: file:PATH`"));
+            reader.complain(key.span, complaint.hint("write `distro: debian/12` or `image: file:PATH`"));
         }
         if group.names.len() > 1 {
             let alone = [

@@ -1,11 +1,12 @@
 //! A fleet, as its file asks for it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, FleetName, HostEntry, NetworkSpec};
+use super::{Build, ContainerSpec, Distro, FleetName, HostEntry, ImageSource, NetworkSpec};
 
 /// What runs the containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +43,37 @@ pub struct Fleet {
     pub keeps_volumes: bool,
     /// The host table that all members get, in the order of `containers`.
     pub hosts: Vec<HostEntry>,
+    /// The builds that its distributions are pinned to.
+    pub pins: Vec<Build>,
 }
 
 impl Fleet {
+    /// The distributions that its containers stand on, sorted.
+    #[must_use]
+    pub fn distros(&self) -> Vec<&Distro> {
+        let distros = self.containers.iter().filter_map(|spec| match &spec.image {
+            ImageSource::Distro(distro) => Some(distro),
+            ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } => None,
+        });
+        distros.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The build that `distro`, one of its own, is pinned to. A server is where a build comes from and not what it is: a pin
+    /// holds when the file names another server, unless both are in use.
+    #[must_use]
+    pub fn pin(&self, distro: &Distro) -> Option<Build> {
+        let exact = self.pins.iter().find(|build| build.is_of(distro));
+        let moved = || self.pins.iter().find(|build| self.is_moved(&build.distro(), distro) && build.fits(distro));
+        let build = exact.or_else(moved)?;
+        Some(Build { server: distro.server.clone(), ..build.clone() })
+    }
+
+    /// Whether `old`, on another server, has become `new` of the fleet.
+    #[must_use]
+    pub fn is_moved(&self, old: &Distro, new: &Distro) -> bool {
+        old.name == new.name && !self.distros().contains(&old)
+    }
+
     /// The empty fleet of that name and network: what `destroy` converges to.
     #[must_use]
     pub fn emptied(&self) -> Fleet {

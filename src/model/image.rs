@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Build, Distro, WebUrl, WebUrlError};
+
 /// A source of a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,13 +21,24 @@ pub enum ImageSource {
         /// SHA-256 that the archive must have, in lower-case hexadecimal. Never set for a directory.
         sha256: Option<String>,
     },
+    /// A tar archive on a web server.
+    Https {
+        /// Where it is.
+        url: WebUrl,
+        /// SHA-256 that it must have, in lower-case hexadecimal.
+        sha256: String,
+    },
+    /// A distribution on an image server.
+    Distro(Distro),
 }
 
 /// Why a text is not an image source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseImageError {
     /// No scheme that fleet knows.
-    #[error("`{0}` is not an image source: write `busybox`, `file:PATH` or `file:PATH@sha256:HEX`")]
+    #[error(
+        "`{0}` is not an image source: write `busybox`, `file:PATH`, `file:PATH@sha256:HEX` or `https://…@sha256:HEX`"
+    )]
     UnknownScheme(String),
     /// A checksum that is not one.
     #[error("`{0}` is not a SHA-256: it has 64 hexadecimal digits")]
@@ -33,16 +46,27 @@ pub enum ParseImageError {
     /// No path after `file:`.
     #[error("`file:` needs a path")]
     NoPath,
+    /// An address that is none, or that is not fetched from.
+    #[error(transparent)]
+    BadUrl(#[from] WebUrlError),
+    /// An address without a checksum: nobody could tell what it gives tomorrow.
+    #[error("`{0}` needs a SHA-256: write `{0}@sha256:HEX`, or `sha256:` beside it")]
+    NoSha256(String),
 }
 
 impl FromStr for ImageSource {
     type Err = ParseImageError;
 
-    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`. The path is left as written; whoever knows what it is
+    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX`. The path is left as written; whoever knows what it is
     /// relative to makes it absolute.
     fn from_str(text: &str) -> Result<Self, ParseImageError> {
         if text == "busybox" {
             return Ok(ImageSource::Busybox);
+        }
+        if text.starts_with("https:") || text.starts_with("http:") {
+            let (url, sha256) =
+                text.rsplit_once("@sha256:").ok_or_else(|| ParseImageError::NoSha256(text.to_owned()))?;
+            return Ok(ImageSource::Https { url: url.parse()?, sha256: ImageDigest::parse_hex(sha256)? });
         }
         let rest = text.strip_prefix("file:").ok_or_else(|| ParseImageError::UnknownScheme(text.to_owned()))?;
         let (path, sha256) = match rest.rsplit_once("@sha256:") {
@@ -61,6 +85,8 @@ impl fmt::Display for ImageSource {
         match self {
             ImageSource::Busybox => f.pad("busybox"),
             ImageSource::File { path, .. } => f.pad(&format!("file:{}", path.display())),
+            ImageSource::Https { url, .. } => f.pad(url.as_str()),
+            ImageSource::Distro(distro) => distro.fmt(f),
         }
     }
 }
@@ -101,6 +127,8 @@ pub enum ImageState {
     Stored(ImageDigest),
     /// Its content is known by `digest`; the store does not have it.
     Available(ImageDigest),
+    /// A server offers this build; the store does not have it.
+    Offered(Box<Build>),
     /// It cannot be had: why, and what would help.
     Unavailable {
         /// What is wrong, as a sentence without a full stop.

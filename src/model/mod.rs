@@ -5,6 +5,7 @@
 
 mod command;
 mod container;
+mod distro;
 mod ending;
 mod firewall;
 mod fleet;
@@ -24,11 +25,15 @@ mod rule;
 mod security;
 mod size;
 mod traffic;
+mod web_url;
 
 pub use command::{GuestCommand, IdOrName, Program, TerminalUse, UserChoice, UserChoiceError};
 pub use container::{
     ContainerRecord, ContainerSpec, ContainerState, Init, InitKind, MonitorState, Ownership, Restart, Restarting,
     RunState, Running,
+};
+pub use distro::{
+    Build, BuildFile, BuildFiles, Distro, DistroName, DistroNameError, architecture, native_architecture,
 };
 pub use ending::{Ending, LastExit};
 pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
@@ -42,10 +47,11 @@ pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use mount::{DeviceSpec, MountIds, MountSource, MountSpec};
 pub use name::{ContainerName, FleetName, NameError};
 pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState};
-pub use outcome::{Event, Outcome, StepFailure, StepResult};
+pub use outcome::{Event, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
 pub use port::{Listener, PortForward};
 pub use rule::{BRIDGE_GROUP, Comparison, Connection, Expression, Meta, Payload, Protocol, Rule};
 pub use security::{Capability, CapabilityChanges, Resource, ResourceLimit, Seccomp, SecuritySpec, UnknownWord};
 pub use size::{Bytes, Cpus, SizeError};
 pub use traffic::{Traffic, port_comment};
+pub use web_url::{WebUrl, WebUrlError, is_safe_to_fetch};

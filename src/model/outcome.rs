@@ -13,6 +13,19 @@ pub enum Event {
     Finished(Step, StepResult),
     /// The user asked to stop: running steps are finished, no other begins.
     Draining,
+    /// More of an image has come from a server.
+    Transferred(Transfer),
+}
+
+/// How far the loading of an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// The image, as a fleet file writes it.
+    pub image: String,
+    /// Bytes that are there.
+    pub done: u64,
+    /// Bytes that there will be, if the server says so.
+    pub total: Option<u64>,
 }
 
 /// How one step ended.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkSpec, Traffic};
+use super::{
+    Build, ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkSpec, Traffic,
+};
 
 /// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub enum Action {
         source: ImageSource,
         /// What it must turn out to be.
         digest: ImageDigest,
+        /// The build that it is, if it is one of a distribution.
+        build: Option<Box<Build>>,
     },
     /// Make the container's directory and root file system, and write the guest's files.
     Create(Box<ContainerRecord>),

@@ -2,6 +2,10 @@
 //!
 //! Start at [`observe`].
 
+mod distros;
+
+pub use distros::Reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
@@ -12,12 +16,14 @@ use crate::model::{ContainerState, Fleet, Forwarding, Host, ImageSource, ImageSt
 use crate::network;
 use crate::store::Layout;
 
-/// Reads the host, as far as `fleet`, which is under `layout`, is concerned.
+/// Reads the host, as far as `fleet`, which is under `layout`, is concerned. Only `reach` says whether anything but the host
+/// is asked.
 pub async fn observe(
     fleet: &Fleet,
     engine: &dyn Engine,
     images: &Images,
     layout: &Layout,
+    reach: Reach,
 ) -> Result<Host, EngineError> {
     let (links, routes) =
         network::observe().await.map_err(|error| EngineError::because("cannot read the host's network", error))?;
@@ -28,6 +34,9 @@ pub async fn observe(
     let volumes = volumes.names().map_err(|error| {
         EngineError::because(format!("cannot list the volumes in `{}`", volumes.dir().display()), error)
     })?;
+    let mut observed: BTreeMap<ImageSource, ImageState> =
+        local_sources(fleet).into_iter().map(|source| (source.clone(), images.observe(source))).collect();
+    observed.extend(distros::observe(fleet, &containers, images, reach).await);
     Ok(Host {
         containers: containers.into_iter().map(|state: ContainerState| (state.name.clone(), state)).collect(),
         links,
@@ -35,7 +44,7 @@ pub async fn observe(
         firewall,
         forwarding: observe_forwarding(layout)?,
         listeners: observe_listeners(fleet),
-        images: observe_images(fleet, images),
+        images: observed,
         volumes,
         foreign_ids: subordinate_ids(),
         lacks: engine.lacks(&fleet.containers),
@@ -55,9 +64,10 @@ fn observe_listeners(fleet: &Fleet) -> Vec<Listener> {
     if publishes { network::read_listeners() } else { Vec::new() }
 }
 
-fn observe_images(fleet: &Fleet, images: &Images) -> BTreeMap<ImageSource, ImageState> {
-    let sources: BTreeSet<&ImageSource> = fleet.containers.iter().map(|spec| &spec.image).collect();
-    sources.into_iter().map(|source| (source.clone(), images.observe(source))).collect()
+/// The sources whose content is known without any server.
+fn local_sources(fleet: &Fleet) -> BTreeSet<&ImageSource> {
+    let sources = fleet.containers.iter().map(|spec| &spec.image);
+    sources.filter(|source| !matches!(source, ImageSource::Distro(_))).collect()
 }
 
 /// The ids that users of the host may map (subuid(5), subgid(5)).

@@ -132,6 +132,8 @@ fn compare_image(found: &mut Differences, scene: &Scene, record: &ContainerRecor
         Some(digest) if *digest == record.image => {
             if !same_name {
                 found.note(Remedy::Configure, format!("image {old} → {new} (same content)"));
+            } else if let (ImageSource::Distro(old), ImageSource::Distro(new)) = (old, new) {
+                found.compare(Remedy::Configure, "image server", &old.server, &new.server);
             } else if old != new {
                 found.note(Remedy::Configure, format!("image {new}: checksum changed"));
             }
@@ -139,6 +141,8 @@ fn compare_image(found: &mut Differences, scene: &Scene, record: &ContainerRecor
         Some(digest) if same_name => {
             found.note(Remedy::Rebuild, format!("image content {} → {}", record.image.short(), digest.short()));
         }
+        // Where it comes from is recorded when that is known to have it.
+        None if same_name && matches!(new, ImageSource::Distro(_)) => {}
         None if same_name && old != new => found.note(Remedy::Rebuild, format!("image {new}: checksum changed")),
         Some(_) | None => found.compare(Remedy::Rebuild, "image", &old.to_string(), &new.to_string()),
     }

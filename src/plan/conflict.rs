@@ -61,7 +61,7 @@ pub(super) fn no_ids(name: &ContainerName) -> Conflict {
 pub(super) fn image_unavailable(source: &ImageSource, state: Option<&ImageState>) -> Conflict {
     let (message, hint) = match state {
         Some(ImageState::Unavailable { why, hint }) => (why.clone(), hint.clone().unwrap_or_default()),
-        Some(ImageState::Stored(_) | ImageState::Available(_)) | None => {
+        Some(ImageState::Stored(_) | ImageState::Available(_) | ImageState::Offered(_)) | None => {
             (format!("nothing is known of the image `{source}`"), String::new())
         }
     };

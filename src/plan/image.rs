@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::conflict;
 use super::steps::{Draft, Place};
-use crate::model::{Action, Consequence, Host, ImageDigest, ImageSource, ImageState};
+use crate::model::{Action, Bytes, Consequence, Host, ImageDigest, ImageSource, ImageState};
 
 /// The digest of what `source` is now, if that is known.
 pub(super) fn digest_of<'a>(host: &'a Host, source: &ImageSource) -> Option<&'a ImageDigest> {
     match host.images.get(source) {
         Some(ImageState::Stored(digest) | ImageState::Available(digest)) => Some(digest),
+        Some(ImageState::Offered(build)) => Some(&build.fingerprint),
         Some(ImageState::Unavailable { .. }) | None => None,
     }
 }
@@ -23,15 +24,22 @@ pub(super) fn fetch<'a>(
     let mut fetches = BTreeMap::new();
     for source in needed {
         let state = host.images.get(source);
-        match state {
-            Some(ImageState::Stored(_)) => {}
-            Some(ImageState::Available(digest)) => {
-                if !fetches.contains_key(digest) && !is_stored(host, digest) {
-                    let action = Action::FetchImage { source: source.clone(), digest: digest.clone() };
-                    fetches.insert(digest.clone(), draft.add(action, "not in the image store", Consequence::None));
-                }
+        let (digest, build) = match state {
+            Some(ImageState::Stored(_)) => continue,
+            Some(ImageState::Available(digest)) => (digest, None),
+            Some(ImageState::Offered(build)) => (&build.fingerprint, Some(build)),
+            Some(ImageState::Unavailable { .. }) | None => {
+                draft.refuse(conflict::image_unavailable(source, state));
+                continue;
             }
-            Some(ImageState::Unavailable { .. }) | None => draft.refuse(conflict::image_unavailable(source, state)),
+        };
+        if !fetches.contains_key(digest) && !is_stored(host, digest) {
+            let reason = build.map_or_else(
+                || "not in the image store".to_owned(),
+                |build| format!("not in the image store: build {}, {} to load", build.serial, Bytes(build.size())),
+            );
+            let action = Action::FetchImage { source: source.clone(), digest: digest.clone(), build: build.cloned() };
+            fetches.insert(digest.clone(), draft.add(action, reason, Consequence::None));
         }
     }
     fetches

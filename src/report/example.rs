@@ -79,6 +79,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
         },
         containers: names.iter().map(|name| spec(name)).collect(),
         keeps_volumes: true,
+        pins: Vec::new(),
         hosts: Vec::new(),
     }
 }

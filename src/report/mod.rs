@@ -19,6 +19,7 @@ mod progress;
 mod status;
 mod status_json;
 mod table;
+mod transfers;
 
 pub(crate) use console::{Console, Format, Verbosity};
 pub(crate) use failure::{failure, failure_json};
@@ -32,6 +33,7 @@ pub(crate) use progress::Progress;
 pub(crate) use status::status;
 pub(crate) use status_json::StatusJson;
 pub(crate) use table::table;
+pub(crate) use transfers::Transfers;
 
 use serde::Serialize;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Console, Verbosity, failure};
+use super::{Console, Transfers, Verbosity, failure};
 use crate::model::{Action, Event, Step, StepId, StepResult};
 
 /// So many running steps are named at a time.
@@ -16,6 +16,7 @@ pub(crate) struct Progress {
     console: Console,
     running: Vec<(StepId, String)>,
     bars: Option<Bars>,
+    transfers: Transfers,
 }
 
 /// What stands at the bottom of a terminal while a plan runs.
@@ -29,7 +30,8 @@ impl Progress {
     /// For a plan of `total` steps.
     pub(crate) fn new(console: Console, total: usize) -> Progress {
         let lively = io::stderr().is_terminal() && console.verbosity != Verbosity::Quiet;
-        Progress { console, running: Vec::new(), bars: lively.then(|| Bars::new(total)) }
+        let bars = lively.then(|| Bars::new(total));
+        Progress { console, running: Vec::new(), bars, transfers: Transfers::default() }
     }
 
     /// Draws `event`.
@@ -45,6 +47,12 @@ impl Progress {
             Event::Finished(step, result) => self.finished(step, result),
             Event::Draining => {
                 self.line("stopping: what runs is finished, nothing else begins; once more quits at once");
+            }
+            Event::Transferred(transfer) => {
+                let bars = self.bars.as_ref().map(|bars| &bars.lines);
+                if let Some(line) = self.transfers.hear(transfer, bars) {
+                    self.line(&line);
+                }
             }
         }
         if let Some(bars) = &self.bars {
@@ -91,6 +99,7 @@ impl Progress {
 
     /// Takes the bars away.
     pub(crate) fn finish(self) {
+        self.transfers.finish();
         if let Some(bars) = self.bars {
             bars.running.finish_and_clear();
             bars.count.finish_and_clear();

@@ -77,6 +77,12 @@ impl Layout {
         self.images().join(&digest.0)
     }
 
+    /// What is loaded from servers, until it is in the image store.
+    #[must_use]
+    pub fn downloads(&self) -> PathBuf {
+        self.state.join("downloads")
+    }
+
     /// What is kept for a fleet besides its containers, such as the host keys of its members.
     #[must_use]
     pub fn fleet(&self, name: &FleetName) -> PathBuf {

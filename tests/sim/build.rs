@@ -96,6 +96,7 @@ pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
         engine: EngineKind::Native,
         network: network(),
         keeps_volumes: true,
+        pins: Vec::new(),
         hosts: containers.iter().map(entry).collect(),
         containers,
     }

@@ -268,3 +268,16 @@ fn a_guest_without_passwd_gets_one_when_users_are_asked_for() {
     assert_eq!(guest.text("etc/passwd"), format!("{NO_LOGINS}dev:*:1000:1000::/home/dev:/bin/sh\n"));
     assert_eq!(guest.text("etc/group"), "root:x:0:\ndev:x:1000:\n");
 }
+
+#[test]
+fn an_image_in_lxc_packing_gets_the_name_it_left_out() {
+    let guest = Guest::with(&[
+        ("etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=LXC_NAME\n"),
+        ("etc/sysconfig/network-scripts/ifcfg-eth0", "DHCP_HOSTNAME=LXC_NAME\n"),
+        ("etc/conf.d/hostname", "hostname=\"own\"\n"),
+    ]);
+    guest.changes(&record(vec![], &[]));
+    assert_eq!(guest.text("etc/sysconfig/network"), "NETWORKING=yes\nHOSTNAME=db\n");
+    assert_eq!(guest.text("etc/sysconfig/network-scripts/ifcfg-eth0"), "DHCP_HOSTNAME=db\n");
+    assert_eq!(guest.text("etc/conf.d/hostname"), "hostname=\"own\"\n");
+}

@@ -8,7 +8,7 @@ use tar::{EntryType, Header};
 
 use super::super::error::TreeError;
 use super::super::tree::Limits;
-use super::super::unpack::unpack;
+use super::super::unpack::{Contents, unpack};
 use super::{Room, chain, describe, run, text, xattrs};
 
 /// An archive written byte by byte: no library agrees to write these.
@@ -298,7 +298,7 @@ fn an_archive_without_its_end_is_incomplete() {
 fn more_than_the_limit_is_refused() {
     let unpacked = |archive: Vec<u8>, bytes, entries| {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let result = unpack(archive.as_slice(), dir.path(), Limits { bytes, entries });
+        let result = unpack(archive.as_slice(), Contents::Root, dir.path(), Limits { bytes, entries });
         result.map_err(|error: TreeError| chain(&error))
     };
     let three = || Raw::default().file("a", "12345").file("b", "12345").file("c", "12345").end();

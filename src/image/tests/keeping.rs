@@ -79,7 +79,7 @@ fn an_archive_that_changed_since_the_plan_is_not_published() {
     let planned = room.available(&path);
     fs::rename(archive(&room, "b.tar.gz", "b"), &path).expect("replaced");
     let found = room.available(&path);
-    let error = room.images.fetch(&file(&path), &planned).expect_err("it is another");
+    let error = room.images.fetch(&file(&path), &planned, None).expect_err("it is another");
     let path = path.display();
     let expected = format!("cannot verify `{path}`: its SHA-256 is {found}, the plan was made for {planned}");
     assert_eq!(chain(&error), expected);
@@ -97,7 +97,7 @@ fn an_image_is_unpacked_once_and_closed_to_other_users() {
     assert_eq!((mode("installation/fleet"), mode("installation/fleet/images")), (0o711, 0o700));
     let inode = fs::metadata(&unpacked).expect("it is there").ino();
     fs::remove_file(&path).expect("not needed any more");
-    room.images.fetch(&file(&path), &digest).expect("it is stored");
+    room.images.fetch(&file(&path), &digest, None).expect("it is stored");
     assert_eq!(fs::metadata(&unpacked).expect("it is there").ino(), inode);
     assert_eq!(room.stored(), [digest.0.as_str()]);
     let record = fs::read_to_string(unpacked.with_file_name("image.json")).expect("it has a record");
@@ -114,7 +114,7 @@ fn one_image_from_two_threads_and_two_files_is_stored_once() {
     let digest = room.available(&one);
     thread::scope(|scope| {
         for path in [&one, &two, &one, &two] {
-            scope.spawn(|| room.images.fetch(&file(path), &digest).expect("fetched"));
+            scope.spawn(|| room.images.fetch(&file(path), &digest, None).expect("fetched"));
         }
     });
     assert_eq!(room.stored(), [digest.0.as_str()]);
@@ -151,7 +151,7 @@ fn images_that_nobody_uses_are_pruned_and_others_listed_with_their_size() {
         .iter()
         .map(|digest| {
             let listed = room.images.list().expect("listed");
-            listed.iter().find(|(found, _)| found == digest).expect("it is there").1
+            listed.iter().find(|stored| stored.digest == *digest).expect("it is there").bytes
         })
         .collect();
     let occupied = |name: &Path| fs::metadata(name).expect("it is there").blocks() * 512;

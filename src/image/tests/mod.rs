@@ -53,7 +53,7 @@ impl Room {
     /// Fetches the archive or directory `path` and returns its root file system.
     fn fetch(&self, path: &Path) -> Result<PathBuf, ImageError> {
         let digest = self.available(path);
-        self.images.fetch(&file(path), &digest)?;
+        self.images.fetch(&file(path), &digest, None)?;
         assert_eq!(self.images.observe(&file(path)), ImageState::Stored(digest.clone()));
         Ok(self.images.root(&digest))
     }

@@ -15,7 +15,7 @@ fn the_built_in_image_runs_in_a_root_of_its_own() {
     let ImageState::Available(digest) = room.images.observe(&ImageSource::Busybox) else {
         panic!("these tests need a static busybox: install busybox-static")
     };
-    room.images.fetch(&ImageSource::Busybox, &digest).expect("it is assembled");
+    room.images.fetch(&ImageSource::Busybox, &digest, None).expect("it is assembled");
     assert_eq!(room.images.observe(&ImageSource::Busybox), ImageState::Stored(digest.clone()));
     let unpacked = room.images.root(&digest);
     let script = "

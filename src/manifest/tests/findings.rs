@@ -41,7 +41,7 @@ containers:
 "), @r"
     2:8 `Dev Cluster` cannot be the name of a fleet: `D` cannot stand in a name: a name is made of `a-z`, `0-9` and `-` (did you mean `dev-cluster`?)
     3:9 the engine `incus` is not available in this version of fleet (leave `engine` out for the built-in one)
-    4:1 unknown key `colour` (the keys here are `fleet`, `engine`, `prefix`, `network`, `templates`, `defaults`, `profiles` and `containers`)
+    4:1 unknown key `colour` (the keys here are `fleet`, `engine`, `prefix`, `network`, `remotes`, `templates`, `defaults`, `profiles` and `containers`)
     5:1 `include` is not supported by this version of fleet
     7:11 `10.42.0.7/24` is an address inside a subnet (did you mean `10.42.0.0/24`?)
     9:11 `a-name-that-is-too-long` is not the name of a network link (1 to 15 bytes, without `/`, `:`, `%` and blanks)
@@ -54,14 +54,13 @@ containers:
     16:30 a profile cannot stand on other profiles
     19:16 there is no profile `bgi` (did you mean `big`?)
     20:15 `0` is not a whole number from 1 to 4000
-    21:13 the distro `debian/12` is not available in this version of fleet: it does not fetch from image servers (write `distro: busybox`, or `image: file:PATH` for a root file system of your own)
     24:5 `distro` and `image` exclude each other (leave one of them out)
     25:11 unknown init `systemdd` (did you mean `systemd`?)
     26:11 `-1` is not a whole number from 1 to 4194304
     27:10 `01:00:5e:00:00:01` cannot be the address of one link (one for free use begins with `02`)
     28:19 `3h` is not a time of at most a day (write seconds as `30`, or `30s` or `2m`)
     29:15 `a_b` is not a host name (a host name is made of letters, digits, `-` and single dots)
-    30:3 the container `none` has neither `distro` nor `image` (write `distro: busybox` or `image: file:PATH`)
+    30:3 the container `none` has neither `distro` nor `image` (write `distro: debian/12` or `image: file:PATH`)
     ");
 }
 
@@ -209,4 +208,39 @@ fn columns_count_characters_and_spans_count_bytes() {
 fn line_ends_and_byte_order_marks_of_other_systems_do_no_harm() {
     assert!(read("\u{feff}fleet: dev\r\ncontainers:\r\n  a: {distro: busybox}\r\n").is_ok());
     insta::assert_snapshot!(findings("\u{feff}fleet: dev\r\ncontainers:\r\n  a: {distro: busybox, cpu: 1}\r\n"), @"3:24 unknown key `cpu` (did you mean `cpus`?)");
+}
+
+#[test]
+fn image_servers_and_distributions_are_checked_before_anything_is_fetched() {
+    let sum = "ab".repeat(32);
+    let text = format!(
+        "
+fleet: d
+remotes:
+  corp: https://images.corp.example/
+  plain: http://images.corp.example
+  secret: https://me:pw@images.corp.example
+  Big: https://a.example
+containers:
+  a: {{distro: 'crop:debian/12'}}
+  b: {{distro: 'debian 12'}}
+  c: {{image: 'https://a.example/x.tar.xz'}}
+  d: {{image: {{https: 'http://a.example/x.tar.xz', sha256: {sum}}}}}
+  e: {{image: {{https: 'https://a.example/x.tar.xz'}}}}
+  f: {{image: {{https: 'https://a.example/x.tar.xz', source: 'file:x'}}}}
+  g: {{image: {{sha256: {sum}}}}}
+"
+    );
+    insta::assert_snapshot!(findings(&text), @r"
+    5:10 `http://images.corp.example` is not fetched from: only https is safe, and http to localhost, 127.0.0.1 or [::1]
+    6:11 `https://me:pw@images.corp.example` has a user name or password, which is not used here
+    7:3 `Big` cannot be the name of an image server (a name is made of `a-z`, `0-9` and `-`)
+    9:15 there is no image server `crop` (did you mean `corp`?)
+    10:15 `debian 12` is not the name of a distribution: write it as `debian/12`, `alpine/3.20` or `ubuntu/24.04/cloud`
+    11:14 `https://a.example/x.tar.xz` needs a SHA-256: write `https://a.example/x.tar.xz@sha256:HEX`, or `sha256:` beside it
+    12:22 `http://a.example/x.tar.xz` is not fetched from: only https is safe, and http to localhost, 127.0.0.1 or [::1]
+    13:22 `https://a.example/x.tar.xz` needs a SHA-256: write `https://a.example/x.tar.xz@sha256:HEX`, or `sha256:` beside it
+    14:15 `source` and `https` exclude each other (leave one of them out)
+    15:7 `image` has neither `source` nor `https` (write `source: file:PATH`, or `https: https://…` and `sha256`)
+    ");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::parse;
 use super::{accepted, environment};
-use crate::model::{ContainerSpec, Fleet, ImageSource, Init, InitKind, MachineId};
+use crate::model::{ContainerSpec, Distro, Fleet, ImageSource, Init, InitKind, MachineId};
 
 fn container<'f>(fleet: &'f Fleet, name: &str) -> &'f ContainerSpec {
     fleet.containers.iter().find(|container| container.name.as_str() == name).expect("the fleet has it")
@@ -119,6 +119,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
                 ],
             },
         ],
+        pins: [],
     }
     "#);
 }
@@ -246,6 +247,42 @@ containers:
     assert_eq!(container(&fleet, "b").image, file("/home/dev/b.tar", Some(&sum)));
     assert_eq!(container(&fleet, "c").image, file("/c.tar", Some(&sum)));
     assert_eq!(container(&fleet, "d").image, ImageSource::Busybox);
+}
+
+#[test]
+fn distributions_come_from_the_server_that_is_named_or_else_from_the_usual_one() {
+    let sum = "ab".repeat(32);
+    let text = format!(
+        "
+fleet: dev
+remotes: {{corp: 'https://images.corp.example/'}}
+containers:
+  a: {{distro: debian/12}}
+  b: {{distro: 'corp:Alpine/3.20'}}
+  c: {{image: 'https://a.example/x.tar.xz@sha256:{sum}'}}
+  d: {{image: {{https: 'https://a.example/x.tar.xz', sha256: {sum}}}}}
+  e: {{image: {{source: 'https://a.example/x.tar.xz', sha256: {sum}}}}}
+"
+    );
+    let fleet = accepted(&text);
+    let distro = |server: &str, name: &str| {
+        let (server, name) = (server.parse().expect("an address"), name.parse().expect("a name"));
+        ImageSource::Distro(Distro { server, name })
+    };
+    assert_eq!(container(&fleet, "a").image, distro("https://images.linuxcontainers.org", "debian/12"));
+    assert_eq!(container(&fleet, "b").image, distro("https://images.corp.example", "alpine/3.20"));
+    let url = "https://a.example/x.tar.xz".parse().expect("an address");
+    let archive = ImageSource::Https { url, sha256: sum };
+    for name in ["c", "d", "e"] {
+        assert_eq!(container(&fleet, name).image, archive);
+    }
+    let elsewhere = |name: &str| match name {
+        "FLEET_IMAGE_SERVER" => Some("http://localhost:8000".to_owned()),
+        _ => environment(name),
+    };
+    let fleet = parse(Path::new("/srv/fleet.yaml"), &text, "", &elsewhere).expect("it is right");
+    assert_eq!(container(&fleet, "a").image, distro("http://localhost:8000", "debian/12"));
+    assert_eq!(container(&fleet, "b").image, distro("https://images.corp.example", "alpine/3.20"));
 }
 
 #[test]

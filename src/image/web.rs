@@ -1,0 +1,231 @@
+//! Talking to web servers: HTTPS only, or HTTP to this host itself; every answer is limited.
+//!
+//! The rest of the room is synchronous, so a client brings its own runtime. It is used from threads that may block.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_RANGE, RANGE};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Response, StatusCode};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::model::{WebUrl, is_safe_to_fetch};
+
+/// What fleet says it is. Image servers give other answers to what calls itself LXD.
+const USER_AGENT: &str = concat!("fleet/", env!("CARGO_PKG_VERSION"));
+
+/// How long a server may take to answer at all, and then to send the next bytes.
+const CONNECTING: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Redirections that are followed for one file.
+const MOST_REDIRECTS: usize = 5;
+
+/// Why something could not be had from a server.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// No answer.
+    #[error("cannot reach `{host}`: {why}")]
+    Unreachable {
+        /// The server.
+        host: String,
+        /// What the network said.
+        why: String,
+    },
+    /// It was answered, then the answer broke off.
+    #[error("cannot read `{url}` to its end: {why}")]
+    BrokenOff {
+        /// What was read.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// The server does not have it, or does not give it.
+    #[error("cannot fetch `{url}`: the server answers {status}")]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// The answer.
+        status: u16,
+    },
+    /// It leads to a place that is not fetched from.
+    #[error("cannot fetch `{url}`: the server redirects to `{to}`, and only https is safe")]
+    UnsafeRedirect {
+        /// What was asked for.
+        url: String,
+        /// To where.
+        to: String,
+    },
+    /// It is longer than it may be.
+    #[error("cannot accept `{url}`: it is longer than {limit} bytes")]
+    TooLong {
+        /// What was asked for.
+        url: String,
+        /// Bytes that it may have.
+        limit: u64,
+    },
+    /// The means to talk to servers cannot be had.
+    #[error("cannot set up the web client: {0}")]
+    Client(String),
+}
+
+impl WebError {
+    /// What the user can do.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            WebError::Unreachable { .. } => {
+                Some("check the network and the server's address; `fleet image ls` shows what this host has")
+            }
+            WebError::BrokenOff { .. } => Some("run the command again: it goes on where it broke off"),
+            WebError::Client(_) => Some("install the package ca-certificates"),
+            WebError::Refused { .. } | WebError::UnsafeRedirect { .. } | WebError::TooLong { .. } => None,
+        }
+    }
+
+    /// Whether another attempt may well succeed.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            WebError::BrokenOff { .. } | WebError::Unreachable { .. } => true,
+            WebError::Refused { status, .. } => *status >= 500 || *status == 429,
+            WebError::UnsafeRedirect { .. } | WebError::TooLong { .. } | WebError::Client(_) => false,
+        }
+    }
+}
+
+/// Fetches from web servers.
+#[derive(Debug)]
+pub(super) struct Web {
+    runtime: Runtime,
+    /// For other hosts, through the proxy that the environment names.
+    client: Client,
+    /// For this host, always without one.
+    local: Client,
+}
+
+impl Web {
+    /// A client with the certificates of this host.
+    pub(super) fn new() -> Result<Web, WebError> {
+        // One of the process; whoever was first has installed the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let failed = |error: &dyn Error| WebError::Client(causes(error));
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+        let builder = || {
+            Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECTING)
+                .read_timeout(SILENCE)
+                .redirect(Policy::custom(follow))
+        };
+        let client = builder().build().map_err(|error| failed(&error))?;
+        let local = builder().no_proxy().build().map_err(|error| failed(&error))?;
+        Ok(Web { runtime, client, local })
+    }
+
+    /// The content of `url`, at most `limit` bytes.
+    pub(super) fn read(&self, url: &WebUrl, limit: usize) -> Result<Vec<u8>, WebError> {
+        self.runtime.block_on(async {
+            let mut response = self.ask(url, 0).await?;
+            let mut content = Vec::new();
+            while let Some(piece) = next(&mut response, url).await? {
+                if content.len() + piece.len() > limit {
+                    return Err(WebError::TooLong { url: url.to_string(), limit: limit as u64 });
+                }
+                content.extend_from_slice(&piece);
+            }
+            Ok(content)
+        })
+    }
+
+    /// Hands the content of `url` to `sink` piece by piece, from the byte `start` on if the server can do that. `begin`
+    /// is told first at which byte it really begins, and the length of all if that is known.
+    pub(super) fn stream<E: From<WebError>>(
+        &self,
+        url: &WebUrl,
+        start: u64,
+        mut begin: impl FnMut(u64, Option<u64>) -> Result<(), E>,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.runtime.block_on(async {
+            let mut response = self.ask(url, start).await?;
+            let first = first_byte(&response);
+            let rest = response.content_length();
+            begin(first, rest.map(|rest| first.saturating_add(rest)))?;
+            while let Some(piece) = next(&mut response, url).await? {
+                sink(&piece)?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn ask(&self, url: &WebUrl, start: u64) -> Result<Response, WebError> {
+        let client = if url.is_local() { &self.local } else { &self.client };
+        let mut request = client.get(url.as_str()).header(ACCEPT, "*/*");
+        if start > 0 {
+            request = request.header(RANGE, format!("bytes={start}-"));
+        }
+        let response = request.send().await.map_err(|error| unanswered(url, &error))?;
+        match response.status() {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
+            status => Err(WebError::Refused { url: url.to_string(), status: status.as_u16() }),
+        }
+    }
+}
+
+/// The byte that the content of `response` begins with: of a part, what the server says (RFC 9110 §14.4).
+fn first_byte(response: &Response) -> u64 {
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return 0;
+    }
+    let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+    // One that does not say fits nothing, and the caller begins anew.
+    first.unwrap_or(u64::MAX)
+}
+
+async fn next(
+    response: &mut Response,
+    url: &WebUrl,
+) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]>>, WebError> {
+    response.chunk().await.map_err(|error| WebError::BrokenOff { url: url.to_string(), why: causes(&error) })
+}
+
+/// From https to http never, were it to this host itself.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let was_safe = attempt.previous().iter().all(|url| url.scheme() == "https");
+    let is_safe = is_safe_to_fetch(attempt.url()) && (attempt.url().scheme() == "https" || !was_safe);
+    if !is_safe {
+        let to = attempt.url().to_string();
+        return attempt.error(Unsafe(to));
+    }
+    if attempt.previous().len() > MOST_REDIRECTS {
+        return attempt.error(io::Error::other("it redirects too often"));
+    }
+    attempt.follow()
+}
+
+/// Carries the place through the client's own error.
+#[derive(Debug, thiserror::Error)]
+#[error("it leads to {0}")]
+struct Unsafe(String);
+
+fn unanswered(url: &WebUrl, error: &reqwest::Error) -> WebError {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(Unsafe(to)) = inner.downcast_ref() {
+            return WebError::UnsafeRedirect { url: url.to_string(), to: to.clone() };
+        }
+        cause = inner.source();
+    }
+    WebError::Unreachable { host: url.host().to_owned(), why: causes(error) }
+}
+
+/// The innermost cause: the client's own words around it say nothing but that there was an error.
+fn causes(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,74 @@
+//! Images on their way from servers: a bar for each on a terminal, a line when it begins elsewhere.
+
+use std::collections::BTreeMap;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::model::{Bytes, Transfer};
+
+/// The transfers that are under way.
+#[derive(Default)]
+pub(crate) struct Transfers(BTreeMap<String, Option<ProgressBar>>);
+
+impl Transfers {
+    /// Takes note of `transfer`; with `bars` it is drawn there. Returns a line for those who see no bar, at its begin.
+    pub(crate) fn hear(&mut self, transfer: &Transfer, bars: Option<&MultiProgress>) -> Option<String> {
+        let Transfer { image, done, total } = transfer;
+        let mut line = None;
+        let bar = self.0.entry(image.clone()).or_insert_with(|| {
+            line = Some(begin_line(transfer));
+            bars.map(|bars| bars.add(bar(image)))
+        });
+        if let Some(bar) = bar {
+            if let Some(total) = total {
+                bar.set_length(*total);
+            }
+            bar.set_position(*done);
+            if *total == Some(*done) {
+                bar.finish_and_clear();
+            }
+        }
+        line.filter(|_| bars.is_none())
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn finish(self) {
+        for bar in self.0.into_values().flatten() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn begin_line(transfer: &Transfer) -> String {
+    let Transfer { image, done, total } = transfer;
+    let size = total.map_or_else(|| "of unknown size".to_owned(), |total| Bytes(total).to_string());
+    if *done > 0 {
+        return format!("{image}: loading goes on, {} of {size} are there", Bytes(*done));
+    }
+    format!("{image}: loading {size}")
+}
+
+fn bar(image: &str) -> ProgressBar {
+    let template = "{prefix} [{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template).expect("the template is constant and right");
+    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
+    bar.set_prefix(image.to_owned());
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_is_told_of_once_where_there_is_no_terminal() {
+        let mut transfers = Transfers::default();
+        let mut hear = |image: &str, done, total| {
+            transfers.hear(&Transfer { image: image.to_owned(), done, total }, None).unwrap_or_default()
+        };
+        assert_eq!(hear("alpine/3.20", 0, Some(3 << 20)), "alpine/3.20: loading 3MiB");
+        assert_eq!(hear("alpine/3.20", 1 << 20, Some(3 << 20)), "");
+        assert_eq!(hear("debian/12", 1 << 20, Some(3 << 20)), "debian/12: loading goes on, 1MiB of 3MiB are there");
+        assert_eq!(hear("other", 0, None), "other: loading of unknown size");
+    }
+}
