@@ -54,6 +54,8 @@ fn the_help_lists_every_verb_and_option() {
       freeze    Let the processes of running containers stand still
       thaw      Let the processes of frozen containers go on
       destroy   Remove everything that was made for the fleets, with all data
+      update    Pin distributions to the newest builds of their servers
+      outdated  Show which distributions have newer builds than those that are pinned
       image     Look at the image store, or tidy it up
 
     Options:

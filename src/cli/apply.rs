@@ -7,6 +7,7 @@ use super::error::{CliError, Exit};
 use super::files::{FileArguments, load_fleets};
 use super::global::Session;
 use super::goal::Goal;
+use super::lock::require_pins;
 
 /// Make the host what the fleet files say
 ///
@@ -15,10 +16,16 @@ use super::goal::Goal;
 pub(super) struct ApplyArguments {
     #[command(flatten)]
     files: FileArguments,
+    /// Use the builds that fleet.lock pins, and refuse distributions that it does not
+    #[arg(long)]
+    locked: bool,
 }
 
 pub(super) fn run(session: &Session, arguments: &ApplyArguments) -> Result<Exit, CliError> {
     session.refuse_only("apply")?;
     let fleets = load_fleets(session, &arguments.files.files)?;
-    change(session, &fleets, &Goal::Applied)
+    if arguments.locked {
+        require_pins(&fleets)?;
+    }
+    change(session, &fleets, &Goal::Applied { locked: arguments.locked })
 }

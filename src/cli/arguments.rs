@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use super::global::GlobalArguments;
-use super::{apply, console, cp, destroy, exec, freeze, image, logs, plan, shell, start, status, stop, thaw, validate};
+use super::{
+    apply, console, cp, destroy, exec, freeze, image, logs, plan, shell, start, status, stop, thaw, update, validate,
+};
 
 /// Turns a YAML file into running system containers
 ///
@@ -39,6 +41,8 @@ pub(super) enum Verb {
     Freeze(freeze::FreezeArguments),
     Thaw(thaw::ThawArguments),
     Destroy(destroy::DestroyArguments),
+    Update(update::UpdateArguments),
+    Outdated(update::OutdatedArguments),
     Image(image::ImageArguments),
 }
 

@@ -11,6 +11,7 @@ use super::global::Session;
 use super::goal::Goal;
 use super::installation::{Installation, runtime};
 use super::interrupt::Interrupts;
+use super::lock;
 use super::privilege::{fork_launcher, require_root};
 use crate::model::{Fleet, Plan, StepId};
 use crate::report::{self, Console, Folding, OneOrMany, PlanJson, Verbosity};
@@ -27,10 +28,11 @@ pub(super) struct Workplace<'a> {
 /// Brings every one of `fleets` to `goal`, or refuses before anything is touched.
 pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result<Exit, CliError> {
     let place = Workplace::open(session, goal)?;
-    let mut plans = Vec::new();
+    let (mut plans, mut pins) = (Vec::new(), Vec::new());
     for fleet in fleets {
         let host = place.installation.observe(&place.runtime, fleet, goal.reach())?;
         plans.push(goal.plan(fleet, &host)?);
+        pins.push(lock::pins(fleet, &host, &place.installation.images));
     }
     if plans.iter().any(|plan| !plan.conflicts.is_empty()) {
         return Ok(refuse_conflicts(session.console, &plans));
@@ -43,7 +45,13 @@ pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result
         return Err(CliError::failed("the answer was no: nothing was changed", "`--yes` agrees beforehand"));
     }
     place.interrupts.drain_from_now_on();
-    converge_all(&place, fleets, plans, goal, asked)
+    let exit = converge_all(&place, fleets, plans, goal, asked)?;
+    if let Goal::Applied { locked: false } = goal {
+        for (fleet, pins) in fleets.iter().zip(pins) {
+            lock::write_or_warn(session, fleet, pins, &place.installation.images);
+        }
+    }
+    Ok(exit)
 }
 
 impl Workplace<'_> {

@@ -10,7 +10,10 @@ use crate::plan::{self, Power};
 #[derive(Debug)]
 pub(super) enum Goal {
     /// The host is as the fleet file says.
-    Applied,
+    Applied {
+        /// Whether only what is pinned may be used, and no pin be written.
+        locked: bool,
+    },
     /// Nothing of the fleet is on the host, or nothing but its volumes.
     Destroyed {
         /// Whether these stay.
@@ -26,7 +29,7 @@ impl Goal {
     /// The verb on the command line.
     pub(super) fn verb(&self) -> &'static str {
         match self {
-            Goal::Applied => "apply",
+            Goal::Applied { .. } => "apply",
             Goal::Destroyed { .. } => "destroy",
             Goal::Started(_) => "start",
             Goal::Stopped(_) => "stop",
@@ -36,7 +39,7 @@ impl Goal {
     /// How the closing line begins.
     pub(super) fn done_word(&self) -> &'static str {
         match self {
-            Goal::Applied => "Applied",
+            Goal::Applied { .. } => "Applied",
             Goal::Destroyed { .. } => "Destroyed",
             Goal::Started(_) => "Started",
             Goal::Stopped(_) => "Stopped",
@@ -46,7 +49,7 @@ impl Goal {
     /// Whether containers may be started on the way.
     pub(super) fn starts_containers(&self) -> bool {
         match self {
-            Goal::Applied | Goal::Started(_) => true,
+            Goal::Applied { .. } | Goal::Started(_) => true,
             Goal::Destroyed { .. } | Goal::Stopped(_) => false,
         }
     }
@@ -54,7 +57,7 @@ impl Goal {
     /// How far it must be looked to plan it: only what makes containers needs images.
     pub(super) fn reach(&self) -> Reach {
         match self {
-            Goal::Applied => Reach::Servers,
+            Goal::Applied { .. } => Reach::Servers,
             Goal::Destroyed { .. } | Goal::Started(_) | Goal::Stopped(_) => Reach::Host,
         }
     }
@@ -67,7 +70,7 @@ impl Goal {
             Ok(plan::power(fleet, host, &names, to))
         };
         match self {
-            Goal::Applied => Ok(plan::plan(fleet, host)),
+            Goal::Applied { .. } => Ok(plan::plan(fleet, host)),
             Goal::Destroyed { .. } => Ok(plan::plan(&self.target(fleet), host)),
             Goal::Started(selection) => power(selection, Power::Start),
             Goal::Stopped(selection) => power(selection, Power::Stop),
@@ -78,7 +81,7 @@ impl Goal {
     pub(super) fn target(&self, fleet: &Fleet) -> Fleet {
         match self {
             Goal::Destroyed { keeps_volumes } => Fleet { keeps_volumes: *keeps_volumes, ..fleet.emptied() },
-            Goal::Applied | Goal::Started(_) | Goal::Stopped(_) => fleet.clone(),
+            Goal::Applied { .. } | Goal::Started(_) | Goal::Stopped(_) => fleet.clone(),
         }
     }
 
@@ -86,7 +89,7 @@ impl Goal {
     pub(super) fn needs_a_yes(&self, plan: &Plan) -> bool {
         match self {
             Goal::Destroyed { .. } => !plan.steps.is_empty(),
-            Goal::Applied | Goal::Started(_) | Goal::Stopped(_) => {
+            Goal::Applied { .. } | Goal::Started(_) | Goal::Stopped(_) => {
                 plan.steps.iter().any(|step| step.consequence.loses_data())
             }
         }
@@ -98,7 +101,7 @@ impl Goal {
         let count = fleet.containers.len();
         let noun = if count == 1 { "container" } else { "containers" };
         match self {
-            Goal::Applied => format!("Nothing to do: {name} is as its file says ({count} {noun})."),
+            Goal::Applied { .. } => format!("Nothing to do: {name} is as its file says ({count} {noun})."),
             Goal::Destroyed { keeps_volumes: false } => format!("Nothing to do: nothing of {name} is on this host."),
             Goal::Destroyed { keeps_volumes: true } => {
                 format!("Nothing to do: no container of {name} is on this host.")

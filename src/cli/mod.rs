@@ -22,6 +22,7 @@ mod goal;
 mod image;
 mod installation;
 mod interrupt;
+mod lock;
 mod logs;
 mod plan;
 mod privilege;
@@ -31,6 +32,7 @@ mod start;
 mod status;
 mod stop;
 mod thaw;
+mod update;
 mod validate;
 
 use std::ffi::OsString;
@@ -81,6 +83,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Exit, CliError> {
         Verb::Freeze(arguments) => freeze::run(session, &arguments),
         Verb::Thaw(arguments) => thaw::run(session, &arguments),
         Verb::Destroy(arguments) => destroy::run(session, &arguments),
+        Verb::Update(arguments) => update::update(session, &arguments),
+        Verb::Outdated(arguments) => update::outdated(session, &arguments),
         Verb::Image(arguments) => image::run(session, &arguments),
     }
 }

@@ -27,8 +27,8 @@ pub(super) fn run(session: &Session, arguments: &PlanArguments) -> Result<Exit, 
     let (runtime, installation) = (runtime()?, Installation::read_only(&session.layout)?);
     let mut plans = Vec::new();
     for fleet in &fleets {
-        let host = installation.observe(&runtime, fleet, Goal::Applied.reach())?;
-        plans.push(Goal::Applied.plan(fleet, &host)?);
+        let host = installation.observe(&runtime, fleet, Goal::Applied { locked: false }.reach())?;
+        plans.push(Goal::Applied { locked: false }.plan(fleet, &host)?);
     }
     if plans.iter().any(|plan| !plan.conflicts.is_empty()) {
         return Ok(refuse_conflicts(session.console, &plans));
@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, arguments: &PlanArguments) -> Result<Exit, 
     session.console.json(&OneOrMany::new(plans.iter().map(PlanJson::new).collect()));
     // The plan is the data here: a second copy for people would be noise.
     if session.console.format == Format::Text {
-        show(session.console, &fleets, &plans, &Goal::Applied);
+        show(session.console, &fleets, &plans, &Goal::Applied { locked: false });
     }
     Ok(if plans.iter().all(|plan| plan.steps.is_empty()) { Exit::Done } else { Exit::Changes })
 }

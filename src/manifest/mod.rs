@@ -13,6 +13,7 @@ mod interpolate;
 mod keys;
 mod layer;
 mod limits;
+mod lock;
 mod mounts;
 mod network;
 mod node;
@@ -30,6 +31,8 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+pub use lock::Lock;
 
 use files::{Files, reason};
 use findings::{Complaint, Findings, Lines};
@@ -68,7 +71,7 @@ pub struct Rejected {
     pub findings: Vec<Finding>,
 }
 
-/// Reads the fleet file at `path`. `scope` is [`crate::store::Layout::scope`]: names derived for links go by it.
+/// Reads the fleet file at `path`, and the lock file beside it. `scope` is [`crate::store::Layout::scope`]: names derived for links go by it.
 pub fn load(path: &Path, scope: &str) -> Result<Fleet, Rejected> {
     let rejected = |text: &str, span: Span, message: String| {
         let mut findings = Findings::default();
@@ -82,7 +85,9 @@ pub fn load(path: &Path, scope: &str) -> Result<Fleet, Rejected> {
         let text = String::from_utf8_lossy(error.as_bytes());
         rejected(&text, Span { start, length: 0 }, "the fleet file is not UTF-8 text".to_owned())
     })?;
-    parse(path, &text, scope, &|name| env::var(name).ok())
+    let fleet = parse(path, &text, scope, &|name| env::var(name).ok())?;
+    let pins = Lock::beside(path)?.pins(&fleet.name).to_vec();
+    Ok(Fleet { pins, ..fleet })
 }
 
 /// Parses `text`, the content of the fleet file `file`; other files that it names are looked up beside that.

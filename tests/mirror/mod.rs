@@ -1,6 +1,6 @@
 //! An image server on this host: a tree in the format of the public one, from a real root file system, and a web server
 //! that can be told to misbehave.
-#![allow(dead_code, missing_docs, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, missing_docs, reason = "each test binary uses a part of it")]
 
 mod serve;
 mod tree;

@@ -1,0 +1,111 @@
+//! The lock file, with a real server and real containers.
+
+mod mirror;
+mod world;
+
+use std::fs;
+
+use mirror::{Forms, Server, Tree};
+use serde_json::Value;
+use world::World;
+
+fn fleet(server: &Server, subnet: &str) -> String {
+    format!(
+        "fleet: locked\nnetwork: {{subnet: {subnet}}}\nremotes: {{images: '{}'}}\ncontainers: {{ll: {{distro: test/1}}}}\n",
+        server.url()
+    )
+}
+
+fn lock(world: &World) -> String {
+    fs::read_to_string(world.dir.path().join("fleet.lock")).unwrap_or_default()
+}
+
+fn pinned_serial(world: &World) -> Value {
+    let lock: Value = serde_json::from_str(&lock(world)).expect("JSON");
+    lock["fleets"]["locked"][0]["serial"].clone()
+}
+
+#[test]
+fn apply_pins_what_it_uses_and_update_moves_the_pin() {
+    let mut tree = Tree::with_build(Forms::Both);
+    let server = Server::new(&tree.path());
+    let world = World::new();
+    world.write(&fleet(&server, "10.211.20.0/24"));
+    let refused = world.fleet(&["apply", "-y", "--locked"]).expect(64).stderr;
+    assert!(refused.contains("is not pinned in"), "{refused}");
+    world.fleet(&["plan"]).expect(2);
+    assert_eq!(lock(&world), "", "a plan writes nothing");
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(pinned_serial(&world), "20241101_05:24");
+    let first = lock(&world);
+    tree.add("20241102_05:24", "2", Forms::Both);
+    world.fleet(&["apply", "-y", "--locked"]).expect(0);
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(lock(&world), first);
+
+    let outdated = world.fleet(&["outdated", "-o", "json"]).expect(0).json();
+    assert_eq!(outdated["distros"][0]["outdated"], true);
+    assert_eq!(outdated["distros"][0]["newest"]["serial"], "20241102_05:24");
+    assert_eq!(lock(&world), first, "who looks writes nothing");
+    let unknown = world.fleet(&["update", "test/2"]).expect(64).stderr;
+    assert!(unknown.contains("`test/2` is no distribution of locked"), "{unknown}");
+    let updated = world.fleet(&["update", "test/1"]).expect(0).stdout;
+    let told = updated.lines().nth(1).unwrap_or_default();
+    assert!(told.contains("20241101_05:24 (") && told.contains("→ 20241102_05:24 ("), "{updated}");
+    assert_eq!(pinned_serial(&world), "20241102_05:24");
+    assert_eq!(world.sh("ll", "cat /etc/build"), "1\n", "nothing but the pin has moved");
+    world.fleet(&["apply"]).expect(64);
+    world.fleet(&["apply", "-y", "--locked"]).expect(0);
+    assert_eq!(world.sh("ll", "cat /etc/build"), "2\n");
+    assert_eq!(world.changes(), 0);
+
+    // A server that goes back in time takes no pin with it.
+    tree.products["test:1:amd64:default"]["versions"].as_object_mut().expect("versions").remove("20241102_05:24");
+    tree.write();
+    let back = world.fleet(&["update"]).expect(1).stdout;
+    assert!(back.contains("older than the pinned 20241102_05:24"), "{back}");
+    assert_eq!(pinned_serial(&world), "20241102_05:24");
+    world.destroy();
+}
+
+#[test]
+fn the_pinned_build_is_loaded_even_where_a_newer_one_is_there() {
+    let mut tree = Tree::with_build(Forms::Both);
+    let server = Server::new(&tree.path());
+    let world = World::new();
+    world.write(&fleet(&server, "10.211.21.0/24"));
+    world.fleet(&["apply", "-y"]).expect(0);
+    world.destroy();
+    world.fleet(&["image", "prune"]).expect(0);
+    tree.add("20241102_05:24", "2", Forms::Both);
+    server.requests();
+    world.fleet(&["apply", "-y", "--locked"]).expect(0);
+    assert_eq!(world.sh("ll", "cat /etc/build"), "1\n");
+    assert!(server.requests().iter().all(|request| !request.starts_with("streams/")), "a pin needs no index");
+    world.destroy();
+    world.fleet(&["image", "prune"]).expect(0);
+    // Servers keep builds for some days.
+    fs::remove_dir_all(tree.path().join("images/test/1/amd64/default/20241101_05:24")).expect("removed");
+    let gone = world.fleet(&["apply", "-y"]).expect(1).stderr;
+    assert!(gone.contains("no longer has its build 20241101_05:24"), "{gone}");
+    assert!(gone.contains("`fleet update test/1` moves to the newest build"), "{gone}");
+    world.fleet(&["update"]).expect(0);
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(world.sh("ll", "cat /etc/build"), "2\n");
+    world.destroy();
+}
+
+#[test]
+fn a_broken_lock_file_is_a_finding_and_stays_as_it_is() {
+    let world = World::new();
+    world.write("fleet: locked\nnetwork: {subnet: 10.211.22.0/24}\ncontainers: {ll: {distro: busybox}}\n");
+    let path = world.dir.path().join("fleet.lock");
+    fs::write(&path, "{\n<<<<<<< HEAD\n").expect("written");
+    let refused = world.fleet(&["apply", "-y"]).expect(64).stderr;
+    assert!(refused.contains("fleet.lock:2:1") && refused.contains("this is not a lock file of fleet"), "{refused}");
+    assert_eq!(lock(&world), "{\n<<<<<<< HEAD\n");
+    fs::remove_file(&path).expect("removed");
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(lock(&world), "", "what is built in is not pinned");
+    world.destroy();
+}
