@@ -1,14 +1,17 @@
 //! `fleet image`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::change::take_lock;
 use super::error::{CliError, Exit};
 use super::global::Session;
+use super::image_pull;
 use super::installation::{Installation, engine_failed};
 use super::privilege::require_root;
-use crate::image::{ImageError, StoredImage};
+use crate::image::{ImageError, Images, StoredImage};
 use crate::model::{Bytes, ContainerRecord, EngineKind, ImageDigest, Ownership};
 use crate::report::{Format, table};
 
@@ -23,6 +26,24 @@ pub(super) struct ImageArguments {
 enum ImageVerb {
     /// List the stored images
     Ls,
+    /// Bring images into the store: distributions such as debian/12, or `https://…@sha256:HEX`
+    ///
+    /// Without a name, those of the fleet file, as they are pinned.
+    Pull {
+        /// What to bring
+        #[arg(value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Bring a tar archive or a directory into the store
+    ///
+    /// An archive serves every `image` that has its SHA-256, be it one of a web server.
+    Import {
+        /// The archive or directory
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+    /// Look whether the stored images are as they were unpacked
+    Verify,
     /// Remove the images that no container stands on
     Prune,
 }
@@ -45,6 +66,19 @@ struct ImageJson {
 }
 
 #[derive(Debug, Serialize)]
+struct VerifiedImagesJson {
+    images: Vec<VerifiedJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct VerifiedJson {
+    digest: String,
+    source: String,
+    /// Absent where it was not noted what was unpacked.
+    intact: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
 struct RemovedJson {
     removed: Vec<String>,
 }
@@ -52,8 +86,11 @@ struct RemovedJson {
 pub(super) fn run(session: &Session, arguments: &ImageArguments) -> Result<Exit, CliError> {
     session.refuse_only("image")?;
     require_root()?;
-    match arguments.verb {
+    match &arguments.verb {
         ImageVerb::Ls => list(session),
+        ImageVerb::Pull { images } => image_pull::pull(session, images),
+        ImageVerb::Import { path } => image_pull::import(session, path),
+        ImageVerb::Verify => verify(session),
         ImageVerb::Prune => prune(session),
     }
 }
@@ -69,6 +106,31 @@ fn list(session: &Session) -> Result<Exit, CliError> {
     }
     session.console.json(&ImagesJson { images });
     Ok(Exit::Done)
+}
+
+fn verify(session: &Session) -> Result<Exit, CliError> {
+    let images = Images::new(session.layout.clone());
+    let mut verified = Vec::new();
+    for stored in images.list().map_err(|error| image_failed(&error))? {
+        let intact = images.is_intact(&stored.digest).map_err(|error| image_failed(&error))?;
+        verified.push(VerifiedJson { digest: stored.digest.to_string(), source: stored.source, intact });
+    }
+    if session.console.format == Format::Text {
+        let word = |intact| match intact {
+            Some(true) => "intact",
+            Some(false) => "CHANGED",
+            None => "unknown",
+        };
+        let row = |image: &VerifiedJson| {
+            let short = image.digest.get(..12).unwrap_or(&image.digest);
+            vec![short.to_owned(), image.source.clone(), word(image.intact).to_owned()]
+        };
+        let rows: Vec<Vec<String>> = verified.iter().map(row).collect();
+        session.console.show(|_| table(&["IMAGE", "SOURCE", "STATE"], &rows));
+    }
+    let changed = verified.iter().any(|image| image.intact == Some(false));
+    session.console.json(&VerifiedImagesJson { images: verified });
+    Ok(if changed { Exit::Failed } else { Exit::Done })
 }
 
 fn prune(session: &Session) -> Result<Exit, CliError> {
@@ -120,6 +182,7 @@ fn records(installation: &Installation) -> Result<Vec<ContainerRecord>, CliError
         .collect())
 }
 
-fn image_failed(error: &ImageError) -> CliError {
+/// The failure of an operation on images.
+pub(super) fn image_failed(error: &ImageError) -> CliError {
     CliError::because(error, error.hint())
 }

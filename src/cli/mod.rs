@@ -20,6 +20,7 @@ mod freeze;
 mod global;
 mod goal;
 mod image;
+mod image_pull;
 mod installation;
 mod interrupt;
 mod lock;

@@ -51,6 +51,14 @@ pub enum ImageError {
         /// Why.
         source: TreeError,
     },
+    /// A stored image cannot be read.
+    #[error("cannot verify `{}`", path.display())]
+    Verify {
+        /// Its root file system.
+        path: PathBuf,
+        /// Why.
+        source: TreeError,
+    },
     /// The store itself failed.
     #[error("cannot {verb} `{}`", path.display())]
     Io {
@@ -74,7 +82,7 @@ impl ImageError {
                 Some("nothing of it was used: try again later, and tell whoever runs the server".to_owned())
             }
             ImageError::Changed { .. } => Some("it was changed meanwhile: run the command again".to_owned()),
-            ImageError::Unpack { source, .. } => source.hint().map(str::to_owned),
+            ImageError::Unpack { source, .. } | ImageError::Verify { source, .. } => source.hint().map(str::to_owned),
             ImageError::Io { source, .. } => io_hint(source).map(str::to_owned),
         }
     }

@@ -6,6 +6,7 @@
 //! write through `tree`. This room knows no containers.
 
 mod busybox;
+mod contents;
 mod copy;
 mod digest;
 mod download;
@@ -208,6 +209,14 @@ impl Images {
                 build: record.build,
             })
             .collect())
+    }
+
+    /// Whether the stored image `digest` is as it was unpacked; `None` if that was not noted then.
+    pub fn is_intact(&self, digest: &ImageDigest) -> Result<Option<bool>, ImageError> {
+        let Some(noted) = store::record(&self.layout, digest)?.contents else { return Ok(None) };
+        let root = self.root(digest);
+        let found = contents::hash(&root).map_err(|source| ImageError::Verify { path: root, source })?;
+        Ok(Some(found == noted))
     }
 
     /// Removes every stored image that is not in `used`, and what killed fetches left. Returns what was removed.

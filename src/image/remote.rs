@@ -115,10 +115,7 @@ fn gone(error: ImageError, build: &Build) -> ImageError {
         ImageError::Web(WebError::Refused { status: 404 | 410, .. }) => ImageError::Unavailable {
             image: distro.to_string(),
             why: format!("`{server}` no longer has its build {serial}"),
-            hint: Some(format!(
-                "`fleet update {distro}` moves to the newest build; `fleet image import` brings the old one from a host \
-                 that has it"
-            )),
+            hint: Some(format!("`fleet update {distro}` moves to the newest build")),
         },
         other => other,
     }

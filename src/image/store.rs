@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use rustix::fs::{self as rfs, FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use super::contents;
 use super::error::{ImageError, TreeError};
 use super::turn::Turn;
 use super::walk::walk;
@@ -37,6 +38,9 @@ pub(super) struct ImageRecord {
     /// The build that it is, if it is one of a distribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) build: Option<Build>,
+    /// The hash of all that is in it. Images of the first versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) contents: Option<String>,
 }
 
 /// A name for something unfinished that nobody else uses, neither another process nor another thread.
@@ -88,7 +92,9 @@ impl Draft {
         let created_at_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let bytes = disk_usage(&self.path).map_err(|source| ImageError::Unpack { path: self.path.clone(), source })?;
         let (source, build) = (source.to_string(), build.cloned());
-        let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build };
+        let contents = contents::hash(&self.root());
+        let contents = Some(contents.map_err(|source| ImageError::Unpack { path: self.path.clone(), source })?);
+        let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, contents };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
         let write_failed = ImageError::io("write", &image);
         write_atomic(&record_path(&self.path), &text, 0o600)

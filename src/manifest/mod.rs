@@ -41,7 +41,7 @@ use node::Span;
 use reader::Reader;
 use remotes::Remotes;
 
-use crate::model::Fleet;
+use crate::model::{Fleet, ImageSource, ParseImageError};
 
 /// Something wrong in a fleet file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,16 @@ pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<
         Some(fleet) if reader.findings.is_empty() => Ok(fleet),
         _ => Err(reader.findings.into_rejected(file, text, &reader.lines)),
     }
+}
+
+/// The image that `text` stands for on a command line: a distribution as `distro` has it, or else what `image` has as one
+/// text. What is wrong with it, and the likely fix, if it is neither.
+pub fn image_source(text: &str) -> Result<ImageSource, (String, Option<String>)> {
+    if ["file:", "http:", "https:"].iter().any(|scheme| text.starts_with(scheme)) || text == "busybox" {
+        return text.parse().map_err(|error: ParseImageError| (error.to_string(), None));
+    }
+    let distro = Remotes::new(&|name| env::var(name).ok()).distro(text);
+    distro.map(ImageSource::Distro).map_err(|complaint| (complaint.message, complaint.hint))
 }
 
 /// What several fleets that are applied together have in common and must not: names, subnets, bridges, container

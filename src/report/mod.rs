@@ -33,7 +33,7 @@ pub(crate) use progress::Progress;
 pub(crate) use status::status;
 pub(crate) use status_json::StatusJson;
 pub(crate) use table::table;
-pub(crate) use transfers::Transfers;
+pub(crate) use transfers::{TransferReport, Transfers};
 
 use serde::Serialize;
 

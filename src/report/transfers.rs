@@ -1,9 +1,12 @@
 //! Images on their way from servers: a bar for each on a terminal, a line when it begins elsewhere.
 
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::{Console, Verbosity};
 use crate::model::{Bytes, Transfer};
 
 /// The transfers that are under way.
@@ -36,6 +39,35 @@ impl Transfers {
         for bar in self.0.into_values().flatten() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Transfers outside a plan.
+#[derive(Clone)]
+pub(crate) struct TransferReport {
+    console: Console,
+    bars: Option<MultiProgress>,
+    transfers: Arc<Mutex<Transfers>>,
+}
+
+impl TransferReport {
+    /// For what goes to `console`'s user.
+    pub(crate) fn new(console: Console) -> TransferReport {
+        let lively = io::stderr().is_terminal() && console.verbosity != Verbosity::Quiet;
+        TransferReport { console, bars: lively.then(MultiProgress::new), transfers: Arc::default() }
+    }
+
+    /// Draws `transfer`.
+    pub(crate) fn hear(&self, transfer: &Transfer) {
+        let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = transfers.hear(transfer, self.bars.as_ref()) {
+            self.console.note(&line);
+        }
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn clear(&self) {
+        std::mem::take(&mut *self.transfers.lock().unwrap_or_else(PoisonError::into_inner)).finish();
     }
 }
 

@@ -1,0 +1,113 @@
+//! `fleet image pull` and `fleet image import`: images that are in the store before anything needs them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::{CliError, Exit};
+use super::files::load_fleets;
+use super::global::Session;
+use super::image::image_failed;
+use crate::image::Images;
+use crate::manifest;
+use crate::model::{Build, Distro, Fleet, ImageDigest, ImageSource, ImageState};
+use crate::report::TransferReport;
+
+#[derive(Debug, Serialize)]
+struct PulledJson {
+    images: Vec<PulledImageJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct PulledImageJson {
+    source: String,
+    digest: String,
+    serial: Option<String>,
+}
+
+/// Brings the newest builds of the images `named` into the store; of none named, what the fleet files use, as pinned.
+///
+/// Without the host's lock: an image has one of its own, and whoever applies meanwhile need not wait.
+pub(super) fn pull(session: &Session, named: &[String]) -> Result<Exit, CliError> {
+    let mut wanted = Vec::new();
+    if named.is_empty() {
+        for fleet in load_fleets(session, &[])? {
+            wanted.extend(used_by(&fleet));
+        }
+    } else {
+        for text in named {
+            let source = manifest::image_source(text).map_err(|(why, hint)| {
+                CliError::usage(why, hint.unwrap_or_else(|| "name a distribution, such as debian/12".to_owned()))
+            })?;
+            wanted.push((source, None));
+        }
+    }
+    bring(session, wanted)
+}
+
+/// Brings the archive or directory `path` into the store.
+pub(super) fn import(session: &Session, path: &Path) -> Result<Exit, CliError> {
+    let path = std::path::absolute(path)
+        .map_err(|error| CliError::io(&format!("cannot find `{}`", path.display()), &error))?;
+    bring(session, vec![(ImageSource::File { path, sha256: None }, None)])
+}
+
+/// The images of `fleet`, with the builds that they are pinned to.
+fn used_by(fleet: &Fleet) -> Vec<(ImageSource, Option<Build>)> {
+    let sources: BTreeSet<&ImageSource> = fleet.containers.iter().map(|spec| &spec.image).collect();
+    let pin = |source: &ImageSource| match source {
+        ImageSource::Distro(distro) => fleet.pin(distro),
+        ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } => None,
+    };
+    sources.into_iter().map(|source| (source.clone(), pin(source))).collect()
+}
+
+fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>) -> Result<Exit, CliError> {
+    let report = TransferReport::new(session.console);
+    let images = Images::new(session.layout.clone()).heard_by({
+        let report = report.clone();
+        move |transfer| report.hear(&transfer)
+    });
+    let mut pulled = Vec::new();
+    for (source, pin) in wanted {
+        let (digest, build) = content(&images, &source, pin)?;
+        let fetched = images.fetch(&source, &digest, build.as_ref());
+        report.clear();
+        fetched.map_err(|error| image_failed(&error))?;
+        let serial = build.map(|build| build.serial);
+        let words = serial.as_ref().map(|serial| format!("build {serial}, ")).unwrap_or_default();
+        session.console.note(&format!("{source}: stored ({words}{})", digest.short()));
+        pulled.push(PulledImageJson { source: source.to_string(), digest: digest.to_string(), serial });
+    }
+    session.console.json(&PulledJson { images: pulled });
+    Ok(Exit::Done)
+}
+
+/// What `source` is now.
+fn content(
+    images: &Images,
+    source: &ImageSource,
+    pin: Option<Build>,
+) -> Result<(ImageDigest, Option<Build>), CliError> {
+    let state = match (source, pin) {
+        (_, Some(pin)) => return Ok((pin.fingerprint.clone(), Some(pin))),
+        (ImageSource::Distro(distro), None) => newest(distro),
+        (source, None) => images.observe(source),
+    };
+    match state {
+        ImageState::Stored(digest) | ImageState::Available(digest) => Ok((digest, None)),
+        ImageState::Offered(build) => Ok((build.fingerprint.clone(), Some(*build))),
+        ImageState::Unavailable { why, hint } => {
+            Err(CliError::failed(format!("cannot use image `{source}`: {why}"), hint.unwrap_or_default()))
+        }
+    }
+}
+
+fn newest(distro: &Distro) -> ImageState {
+    match Images::resolve(std::slice::from_ref(distro)).remove(distro) {
+        Some(Ok(build)) => ImageState::Offered(Box::new(build)),
+        Some(Err(state)) => state,
+        None => ImageState::Unavailable { why: "nothing is known of it".to_owned(), hint: None },
+    }
+}
