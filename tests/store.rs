@@ -4,6 +4,7 @@ mod mirror;
 mod world;
 
 use std::fs;
+use std::path::Path;
 
 use mirror::{Forms, Server, Tree};
 use world::World;
@@ -33,7 +34,25 @@ fn what_was_pulled_before_needs_no_server_and_what_was_changed_is_seen() {
 
     let verified = world.fleet(&["image", "verify", "-o", "json"]).expect(0).json();
     assert_eq!(verified["images"][0]["intact"], true);
-    let stored = world.root().join("fleet/images").join(&digest).join("rootfs/etc/build");
+    let rootfs = world.root().join("fleet/images").join(&digest).join("rootfs");
+    let stored = rootfs.join("etc/build");
+    world.fleet(&["image", "export", &digest[..12], "out.tar.zst"]).expect(0);
+    let unpacked = world.dir.path().join("unpacked");
+    fs::create_dir(&unpacked).expect("a directory");
+    let to = ["-C", "unpacked", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf", "out.tar.zst"];
+    mirror::run(world.dir.path(), "tar", &to);
+    // GNU tar has the last word: names, kinds, modes, owners, links, times, contents; then the capability.
+    mirror::run(world.dir.path(), "diff", &["-r", "--no-dereference", rootfs.to_str().expect("text"), "unpacked"]);
+    let listed = |top: &Path| {
+        let listed = world::host("find", &[top.to_str().expect("text"), "-printf", "%P %y %m %U %G %l %Ts %n\n"]);
+        let mut lines: Vec<String> = listed.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(listed(&unpacked), listed(&rootfs));
+    let mut value = [0; 32];
+    let capability = rustix::fs::getxattr(unpacked.join("usr/bin/capable"), "security.capability", &mut value[..]);
+    assert_eq!(capability.expect("it has one"), 20);
     fs::write(stored, "9\n").expect("written");
     let verified = world.fleet(&["image", "verify"]).expect(1).stdout;
     assert!(verified.contains("CHANGED"), "{verified}");

@@ -1,6 +1,6 @@
 //! `fleet image`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -42,6 +42,15 @@ enum ImageVerb {
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
+    /// Write the root file system of a stored image to a tar archive packed with zstd
+    Export {
+        /// The image: the begin of its digest, or its source if only one image has that
+        #[arg(value_name = "IMAGE")]
+        image: String,
+        /// The archive
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Look whether the stored images are as they were unpacked
     Verify,
     /// Remove the images that no container stands on
@@ -79,6 +88,12 @@ struct VerifiedJson {
 }
 
 #[derive(Debug, Serialize)]
+struct ExportedJson {
+    digest: String,
+    file: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
 struct RemovedJson {
     removed: Vec<String>,
 }
@@ -90,6 +105,7 @@ pub(super) fn run(session: &Session, arguments: &ImageArguments) -> Result<Exit,
         ImageVerb::Ls => list(session),
         ImageVerb::Pull { images } => image_pull::pull(session, images),
         ImageVerb::Import { path } => image_pull::import(session, path),
+        ImageVerb::Export { image, file } => export(session, image, file),
         ImageVerb::Verify => verify(session),
         ImageVerb::Prune => prune(session),
     }
@@ -105,6 +121,21 @@ fn list(session: &Session) -> Result<Exit, CliError> {
         session.console.show(|_| table(&["IMAGE", "SOURCE", "BUILD", "SIZE", "CONTAINERS"], &rows));
     }
     session.console.json(&ImagesJson { images });
+    Ok(Exit::Done)
+}
+
+fn export(session: &Session, name: &str, file: &Path) -> Result<Exit, CliError> {
+    let images = Images::new(session.layout.clone());
+    let stored = images.list().map_err(|error| image_failed(&error))?;
+    let is_meant = |image: &&StoredImage| image.source == name || (name.len() >= 4 && image.digest.0.starts_with(name));
+    let meant: Vec<&StoredImage> = stored.iter().filter(is_meant).collect();
+    let [image] = meant.as_slice() else {
+        let message = format!("`{name}` names {} images of the store", meant.len());
+        return Err(CliError::usage(message, "name one by the begin of its digest: `fleet image ls`"));
+    };
+    images.export(&image.digest, file).map_err(|error| image_failed(&error))?;
+    session.console.note(&format!("{}: written ({})", file.display(), image.digest.short()));
+    session.console.json(&ExportedJson { digest: image.digest.to_string(), file: file.to_owned() });
     Ok(Exit::Done)
 }
 

@@ -51,9 +51,9 @@ pub enum ImageError {
         /// Why.
         source: TreeError,
     },
-    /// A stored image cannot be read.
-    #[error("cannot verify `{}`", path.display())]
-    Verify {
+    /// A stored image cannot be gone through.
+    #[error("cannot go through the image in `{}`", path.display())]
+    Walk {
         /// Its root file system.
         path: PathBuf,
         /// Why.
@@ -82,7 +82,7 @@ impl ImageError {
                 Some("nothing of it was used: try again later, and tell whoever runs the server".to_owned())
             }
             ImageError::Changed { .. } => Some("it was changed meanwhile: run the command again".to_owned()),
-            ImageError::Unpack { source, .. } | ImageError::Verify { source, .. } => source.hint().map(str::to_owned),
+            ImageError::Unpack { source, .. } | ImageError::Walk { source, .. } => source.hint().map(str::to_owned),
             ImageError::Io { source, .. } => io_hint(source).map(str::to_owned),
         }
     }

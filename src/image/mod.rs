@@ -13,6 +13,7 @@ mod download;
 mod elf;
 mod entries;
 mod error;
+mod export;
 mod fetch;
 mod format;
 mod pax;
@@ -33,7 +34,8 @@ mod xattrs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::{ImageError, TreeError, WebError};
@@ -211,11 +213,34 @@ impl Images {
             .collect())
     }
 
+    /// Writes the root file system of the stored image `digest` to `path` as a tar archive packed with zstd, which `file:` and
+    /// `image import` take. The archive is there whole or not at all.
+    pub fn export(&self, digest: &ImageDigest, path: &Path) -> Result<(), ImageError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let draft = path.with_file_name(format!(".{name}.new"));
+        let written = self
+            .write_archive(digest, &draft)
+            .and_then(|()| fs::rename(&draft, path).map_err(ImageError::io("write", path)));
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written
+    }
+
+    fn write_archive(&self, digest: &ImageDigest, path: &Path) -> Result<(), ImageError> {
+        let failed = || ImageError::io("write", path);
+        let file = File::create(path).map_err(failed())?;
+        let encoder = zstd::Encoder::new(file, 0).map_err(failed())?;
+        let root = self.root(digest);
+        let encoder = export::write(&root, encoder).map_err(|source| ImageError::Walk { path: root, source })?;
+        encoder.finish().and_then(|file| file.sync_all()).map_err(failed())
+    }
+
     /// Whether the stored image `digest` is as it was unpacked; `None` if that was not noted then.
     pub fn is_intact(&self, digest: &ImageDigest) -> Result<Option<bool>, ImageError> {
         let Some(noted) = store::record(&self.layout, digest)?.contents else { return Ok(None) };
         let root = self.root(digest);
-        let found = contents::hash(&root).map_err(|source| ImageError::Verify { path: root, source })?;
+        let found = contents::hash(&root).map_err(|source| ImageError::Walk { path: root, source })?;
         Ok(Some(found == noted))
     }
 

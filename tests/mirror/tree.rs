@@ -44,6 +44,7 @@ pub(crate) fn root_file_system(dir: &Path) -> PathBuf {
     // What shows how faithfully it is unpacked.
     fs::write(root.join("etc/build"), "1\n").expect("written");
     fs::create_dir_all(root.join("usr/bin")).expect("a directory");
+    fs::hard_link(root.join("etc/build"), root.join("etc/also")).expect("a link");
     fs::copy("/bin/busybox", root.join("usr/bin/capable")).expect("package busybox-static");
     fs::set_permissions(root.join("usr/bin/capable"), fs::Permissions::from_mode(0o4755)).expect("root");
     let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
