@@ -71,6 +71,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
         command
             .env_remove("FLEET_FILE")
+            .env_remove("FLEET_IMAGE_SERVER")
             .env("FLEET_ROOT", self.root())
             .env("NO_COLOR", "1")
             .current_dir(self.dir.path())
