@@ -12,10 +12,11 @@
 # containers and links while the clock runs. Timed on both sides until every init has been executed.
 #
 # LXC's containers are what lxc-create(1) configures for an id range (`common.conf` and `userns.conf` without lxcfs's
-# hook), so that both sides isolate alike. LXC cannot map the ids of overlayfs's layers: it gets a copy of the image that belongs to its
-# range, which all its containers share. FLEET_BENCH_LXC=privileged: without ids of their own, seccomp(2) and the
+# hook), so that both sides isolate alike. LXC cannot map the ids of overlayfs's layers: it gets a copy of the image
+# that belongs to its range, which all its containers share. FLEET_BENCH_LXC=privileged: without ids of their own, seccomp(2) and the
 # like, the least that LXC can do, and less than fleet does.
 set -euo pipefail
+. "$(dirname "$0")/measure.sh"
 
 containers=${FLEET_BENCH_CONTAINERS:-10}
 rounds=${FLEET_BENCH_ROUNDS:-7}
@@ -39,7 +40,7 @@ main() {
     trap 'exit 130' INT TERM
     write_fleet_file
     warm_up
-    write_lxc_configs
+    timed lxc-configure write_lxc_configs
     for round in $(seq "$rounds"); do
         settle
         fleet_round
@@ -142,11 +143,6 @@ names() {
     seq -f 'bench-%g' "$containers"
 }
 
-# The kernel takes network namespaces apart after their containers are gone: neither side is to pay for the other.
-settle() {
-    sleep 0.5
-}
-
 fleet_round() {
     local before
     before=$(available)
@@ -173,18 +169,6 @@ lxc_round() {
     timed lxc-stop lxc_all lxc-stop -k
 }
 
-# Memory that the host could still give away, in kB.
-available() {
-    awk '/^MemAvailable:/ { print $2 }' /proc/meminfo
-}
-
-# measure LABEL BEFORE: notes how many kB each container has taken since BEFORE kB were available, all included.
-measure() {
-    settle
-    sleep 1.5
-    echo $((($2 - $(available)) / containers)) >>"$work/times.$1"
-}
-
 # Without newuidmap(1) in its PATH, LXC writes the id maps itself, as root may: no entry in /etc/subuid is needed.
 lxc_all() {
     names | PATH=/usr/sbin "$(command -v xargs)" -P "$jobs" -I{} "$(command -v "$1")" -P "$work/lxc" "$2" -n {}
@@ -192,24 +176,6 @@ lxc_all() {
 
 expect_running() {
     [ "$2" = "$containers" ] || { echo "$1: $2 of $containers containers run" >&2; exit 1; }
-}
-
-# timed LABEL COMMAND…: runs it and notes how long it took, in milliseconds.
-timed() {
-    local label=$1 begin end
-    shift
-    begin=${EPOCHREALTIME/[.,]/}
-    "$@" >"$work/output" 2>&1 || { cat "$work/output" >&2; echo "failed: $*" >&2; exit 1; }
-    end=${EPOCHREALTIME/[.,]/}
-    awk -v us=$((end - begin)) 'BEGIN { printf "%.1f\n", us / 1000 }' >>"$work/times.$label"
-}
-
-last() {
-    tail -n 1 "$work/times.$1"
-}
-
-median() {
-    sort -n "$work/times.$1" | awk '{ v[NR] = $1 } END { m = int((NR + 1) / 2); print NR % 2 ? v[m] : (v[m] + v[m + 1]) / 2 }'
 }
 
 summary() {
@@ -221,15 +187,7 @@ summary() {
     row 'a command in one, ms' exec lxc-exec
     row 'memory for each, kB' memory lxc-memory
     row 'all gone, ms' destroy lxc-stop
-}
-
-# row WORDS LABEL [LABEL OF LXC]
-row() {
-    local ours theirs=
-    ours=$(median "$2")
-    [ -z "${3:-}" ] || theirs=$(median "$3")
-    printf '  %-28s %12s %12s %6s\n' "$1" "$ours" "$theirs" \
-        "$([ -z "$theirs" ] || awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')"
+    echo "  Before the clock started, a shell wrote LXC's configurations in $(last lxc-configure) ms."
 }
 
 clean() {
