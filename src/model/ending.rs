@@ -82,13 +82,14 @@ pub struct LastExit {
 }
 
 impl Restart {
-    /// Whether a container that ended like that, without anybody having stopped it, is started again.
+    /// Whether a container that ended like that, without anybody having stopped it, is started again. An end that is
+    /// not known counts as a reboot: better a guest that comes back once more than one that is missed.
     #[must_use]
     pub fn follows(self, ending: &Ending) -> bool {
         match self {
             // A reboot is what the guest asked for, not a restart.
-            Restart::No => *ending == Ending::Rebooted,
-            Restart::OnFailure => *ending == Ending::Rebooted || ending.is_failure(),
+            Restart::No => matches!(ending, Ending::Rebooted | Ending::Unknown),
+            Restart::OnFailure => Restart::No.follows(ending) || ending.is_failure(),
             Restart::Always => true,
         }
     }
@@ -113,8 +114,8 @@ mod tests {
         let not_started = Ending::NotStarted { why: "no bridge".to_owned() };
         let all = [Ending::Rebooted, Ending::PoweredOff, fine, bad, killed, not_started, Ending::Unknown];
         let followed = |policy: Restart| all.each_ref().map(|ending| policy.follows(ending));
-        assert_eq!(followed(Restart::No), [true, false, false, false, false, false, false]);
-        assert_eq!(followed(Restart::OnFailure), [true, false, false, true, true, true, false]);
+        assert_eq!(followed(Restart::No), [true, false, false, false, false, false, true]);
+        assert_eq!(followed(Restart::OnFailure), [true, false, false, true, true, true, true]);
         assert_eq!(followed(Restart::Always), [true; 7]);
     }
 

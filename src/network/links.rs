@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::resume_unwind;
 
 use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
@@ -21,6 +22,12 @@ type LinksAndRoutes = (BTreeMap<String, LinkState>, Vec<(Ipv4Net, String)>);
 
 /// Reads back all links of the host with their addresses, and its routes.
 pub async fn observe() -> Result<LinksAndRoutes, NetworkError> {
+    // Beside the connection's own task: else each of many messages would wake up another thread.
+    let reading = tokio::spawn(read());
+    reading.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+}
+
+async fn read() -> Result<LinksAndRoutes, NetworkError> {
     let handle = connect()?;
     let mut links = read_links(&handle).await?;
     let name = |index| links.get(&index).map(|(name, _): &(String, LinkState)| name.clone());
