@@ -5,11 +5,12 @@ mod world;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use nets::Net;
-use world::{World, host};
+use world::{World, host, names_in};
 
 /// The host as the one outside knows it.
 const HOST: &str = "198.18.90.1";
@@ -78,6 +79,27 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     assert_eq!(next(&seen), "10.213.60.11");
     // Its link goes when nobody holds its network any more.
     drop(guest);
+    world.destroy();
+}
+
+#[test]
+fn no_guest_can_call_itself_the_hosts_router() {
+    let world = World::new();
+    let bridges = || {
+        let links = names_in(Path::new("/sys/class/net"));
+        links.into_iter().filter(|name| name.starts_with("fb")).collect::<Vec<_>>()
+    };
+    let before = bridges();
+    world.write(&two("", "")).fleet(&["apply"]).expect(0);
+    let own = bridges().into_iter().find(|name| !before.contains(name)).expect("it has a bridge");
+    let parameter = format!("net/ipv6/conf/{own}/disable_ipv6");
+    assert_eq!(self::parameter(&parameter), "1");
+    fs::write(Path::new("/proc/sys").join(&parameter), "0").expect("written");
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    assert!(plan.contains("the host speaks IPv6 on it"), "{plan}");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert_eq!(self::parameter(&parameter), "1");
     world.destroy();
 }
 
@@ -364,6 +386,9 @@ fn what_was_changed_by_hand_is_seen_and_mended() {
 #[test]
 fn the_host_is_left_as_it_was() {
     let world = World::new();
+    let original = parameters();
+    // On a host that passes packets on already, fleet would have nothing to change.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("written");
     let before = parameters();
     // What comes along with passing packets on is put back as well.
     fs::write("/proc/sys/net/ipv4/conf/all/accept_redirects", "0").expect("written");
@@ -389,6 +414,9 @@ fn the_host_is_left_as_it_was() {
     assert_eq!(parameter("net/ipv4/ip_forward"), "0");
     world.destroy();
     assert_eq!(parameters(), before);
+    for (path, value) in &original {
+        fs::write(path, value).expect("written");
+    }
 }
 
 #[test]

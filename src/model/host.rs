@@ -34,6 +34,7 @@ pub struct Host {
 }
 
 /// A network link of the host.
+#[expect(clippy::struct_excessive_bools, reason = "each is one of the kernel's own switches")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
     /// What it is.
@@ -50,6 +51,8 @@ pub struct LinkState {
     pub group: u32,
     /// As a port of a bridge: whether the bridge keeps it from other isolated ports.
     pub isolated: bool,
+    /// Of a bridge: whether the host speaks IPv6 on it, and so listens to whoever calls himself a router there.
+    pub ipv6: bool,
     /// Of a bridge: whether it takes packets from and to the host's loopback addresses (`route_localnet`).
     pub loopback: bool,
 }

@@ -8,6 +8,7 @@ use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
 
 use super::NetworkError;
 use super::links::{connect, read_links};
+use super::parameters::{forgo_ipv6, speaks_ipv6};
 use crate::model::{BRIDGE_GROUP, LinkKind, LinkState, NetworkSpec, NetworkState};
 
 /// Makes the bridge of `network`, or mends ours: up, with its address, in the group of fleets' bridges.
@@ -20,6 +21,11 @@ pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
         let failed = NetworkError::request(format!("cannot make the bridge `{bridge}`"));
         handle.link().add(link).execute().await.map_err(failed)?;
     }
+    // Before it is up: guests speak none, and one that does anyway could call itself the host's router.
+    forgo_ipv6(bridge).map_err(|source| NetworkError::Request {
+        operation: format!("cannot turn off IPv6 on the bridge `{bridge}`"),
+        source: source.into(),
+    })?;
     let (index, link) = find(&handle, bridge).await?;
     if !link.up || link.group != BRIDGE_GROUP {
         let group = LinkAttribute::Group(BRIDGE_GROUP);
@@ -67,7 +73,11 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
     };
     Ok(if link.kind != LinkKind::Bridge || link.mac != Some(network.mac) {
         NetworkState::Foreign
-    } else if link.up && link.group == BRIDGE_GROUP && link.addresses.contains(&gateway(network)) {
+    } else if link.up
+        && link.group == BRIDGE_GROUP
+        && link.addresses.contains(&gateway(network))
+        && !speaks_ipv6(&network.bridge)
+    {
         NetworkState::Ready
     } else {
         NetworkState::Broken

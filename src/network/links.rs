@@ -14,7 +14,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage,
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use super::NetworkError;
-use super::parameters::takes_loopback;
+use super::parameters::{speaks_ipv6, takes_loopback};
 use crate::model::{LinkKind, LinkState, MacAddress};
 
 /// Links by name, and routes with the links that they lead to.
@@ -34,6 +34,7 @@ async fn read() -> Result<LinksAndRoutes, NetworkError> {
     let routes = read_routes(&handle, name).await?;
     for (name, link) in links.values_mut().filter(|(_, link)| link.kind == LinkKind::Bridge) {
         link.loopback = takes_loopback(name);
+        link.ipv6 = speaks_ipv6(name);
     }
     Ok((links.into_values().collect(), routes))
 }
@@ -90,6 +91,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         controller: None,
         group: 0,
         isolated: false,
+        ipv6: false,
         loopback: false,
     };
     for attribute in &message.attributes {

@@ -59,6 +59,20 @@ pub fn set_forwarding(is_on: bool, beside: &Parameters) -> io::Result<()> {
     Ok(())
 }
 
+fn ipv6_of(link: &str) -> String {
+    format!("net/ipv6/conf/{link}/disable_ipv6")
+}
+
+/// Whether the host speaks IPv6 on the link `link`. A kernel without IPv6 has no such parameter.
+pub(super) fn speaks_ipv6(link: &str) -> bool {
+    read(&ipv6_of(link)).is_ok_and(|value| value == "0")
+}
+
+/// Has the host no longer speak it there.
+pub(super) fn forgo_ipv6(link: &str) -> io::Result<()> {
+    if speaks_ipv6(link) { write(&ipv6_of(link), "1") } else { Ok(()) }
+}
+
 fn loopback_of(link: &str) -> String {
     format!("{LINKS}/{link}/route_localnet")
 }

@@ -87,6 +87,9 @@ fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
     if link.group != BRIDGE_GROUP {
         lacks.push("it is not in the group of fleets' bridges".to_owned());
     }
+    if link.ipv6 {
+        lacks.push("the host speaks IPv6 on it".to_owned());
+    }
     lacks
 }
 

@@ -159,6 +159,7 @@ fn link(address: Ipv4Net) -> LinkState {
         controller: None,
         group: 0,
         isolated: false,
+        ipv6: false,
         loopback: false,
     }
 }
