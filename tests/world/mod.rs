@@ -12,6 +12,9 @@ use serde_json::Value;
 /// for what it left.
 const HOST_LOCK: &str = "/var/tmp/fleet-tests.lock";
 
+/// Whether the host passes packets on.
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
 /// How long anything that is waited for may take.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -36,6 +39,7 @@ impl Ran {
 }
 
 pub(crate) struct World {
+    forwarding: String,
     pub(crate) dir: tempfile::TempDir,
     links_before: Vec<String>,
     groups_before: Vec<PathBuf>,
@@ -50,7 +54,17 @@ impl World {
         let host = File::create(HOST_LOCK).expect(HOST_LOCK);
         host.lock().expect(HOST_LOCK);
         let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
-        World { dir, links_before: links(), groups_before: groups(), traffic_before: traffic(), _host: host }
+        // Where the host passes packets on already, fleet would have nothing to change, and to put back.
+        let forwarding = fs::read_to_string(FORWARDING).expect("readable");
+        fs::write(FORWARDING, "0").expect("written");
+        World {
+            forwarding,
+            dir,
+            links_before: links(),
+            groups_before: groups(),
+            traffic_before: traffic(),
+            _host: host,
+        }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -168,6 +182,7 @@ impl Drop for World {
     fn drop(&mut self) {
         // A failed test must not disturb the next one. A good one has nothing left.
         let _ = self.command(&["destroy", "-y"]).output();
+        let _ = fs::write(FORWARDING, &self.forwarding);
     }
 }
 
@@ -206,7 +221,7 @@ fn links() -> Vec<String> {
 /// The host's packet rules, and whether it passes packets on.
 fn traffic() -> String {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is installed");
-    fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("readable") + &String::from_utf8_lossy(&output.stdout)
+    fs::read_to_string(FORWARDING).expect("readable") + &String::from_utf8_lossy(&output.stdout)
 }
 
 /// The groups of fleets with a root of their own, in every hierarchy.
