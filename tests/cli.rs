@@ -39,24 +39,26 @@ fn the_help_lists_every_verb_and_option() {
     Usage: fleet [OPTIONS] <COMMAND>
 
     Commands:
-      validate  Check fleet files, and show everything that is wrong with them
-      plan      Show what `apply` would do, and do nothing [alias: diff]
-      apply     Make the host what the fleet files say
-      status    Show the containers of a fleet: what they do, what they use, how they differ from their
-                file [alias: ls]
-      exec      Run a command in running containers
-      shell     Open a login shell in a running container
-      console   Attach to the console of a running container
-      logs      Show what guests printed on their consoles
-      cp        Copy files between the host and a container, running or not
-      start     Start containers that are stopped
-      stop      Stop containers that run
-      freeze    Let the processes of running containers stand still
-      thaw      Let the processes of frozen containers go on
-      destroy   Remove everything that was made for the fleets, with all data
-      update    Pin distributions to the newest builds of their servers
-      outdated  Show which distributions have newer builds than those that are pinned
-      image     Look at the image store, or tidy it up
+      validate    Check fleet files, and show everything that is wrong with them
+      plan        Show what `apply` would do, and do nothing [alias: diff]
+      apply       Make the host what the fleet files say
+      status      Show the containers of a fleet: what they do, what they use, how they differ from
+                  their file [alias: ls]
+      exec        Run a command in running containers
+      shell       Open a login shell in a running container
+      ssh         Log in to a running container with the host's ssh
+      ssh-config  Print an `ssh_config(5)` by which ssh, scp, rsync and editors reach the containers
+      console     Attach to the console of a running container
+      logs        Show what guests printed on their consoles
+      cp          Copy files between the host and a container, running or not
+      start       Start containers that are stopped
+      stop        Stop containers that run
+      freeze      Let the processes of running containers stand still
+      thaw        Let the processes of frozen containers go on
+      destroy     Remove everything that was made for the fleets, with all data
+      update      Pin distributions to the newest builds of their servers
+      outdated    Show which distributions have newer builds than those that are pinned
+      image       Look at the image store, or tidy it up
 
     Options:
       -h, --help
@@ -112,7 +114,7 @@ fn the_help_lists_every_verb_and_option() {
               [default: 5m]
 
     Exit status: 0 done or nothing to do, 1 a step failed, 2 `plan` found changes, 64 usage or fleet
-    file wrong, 130 interrupted; `exec` and `shell` pass the status of the command through.
+    file wrong, 130 interrupted; `exec`, `shell` and `ssh` pass the status of the command through.
     ");
 }
 
@@ -165,6 +167,50 @@ fn the_help_of_a_verb_says_what_it_does() {
 }
 
 #[test]
+fn the_help_of_ssh_and_its_config_says_whom_and_what_they_trust() {
+    for (verb, first) in [("ssh", "Log in to"), ("ssh-config", "Print an `ssh_config(5)`")] {
+        let help = fleet(&[verb, "--help"]);
+        assert_eq!(status(&help), 0);
+        assert!(text(&help.stdout).starts_with(first));
+    }
+    let help = fleet(&["ssh", "--help"]);
+    let own: String = text(&help.stdout).split("Global options:").take(1).collect();
+    insta::assert_snapshot!(trimmed(&own), @"
+    Log in to a running container with the host's ssh
+
+    The host key is checked against the one that fleet gave the container, so that nothing is asked and
+    no trust in a first answer is needed. No entry in ~/.ssh/config is needed either; what stands there
+    of keys and terminals counts. The user is the container's only one, or root if it has none or
+    several. Private keys are those that lie beside the public ones of the fleet file, if there is one,
+    and those that ssh finds by itself. Exits as ssh does: with the status of the command, or 255 if the
+    login failed.
+
+    Usage: fleet ssh [OPTIONS] <[USER@]NAME> [-- <CMD>...]
+
+    Arguments:
+      <[USER@]NAME>
+              The container, and maybe as whom
+
+      [CMD]...
+              A command for the user's shell in place of a login, its words joined by blanks
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn what_ssh_prints_is_no_document() {
+    let output = fleet(&["-o", "json", "ssh", "web-1"]);
+    assert_eq!(status(&output), 64);
+    insta::assert_snapshot!(text(&output.stderr), @"
+    error: what `ssh` prints is the guest's, and no document
+      hint: `fleet exec NAME -o json -- CMD` gives its output as a document
+    ");
+}
+
+#[test]
 fn the_version_is_data() {
     let version = fleet(&["--version"]);
     assert_eq!((status(&version), text(&version.stdout)), (0, concat!("fleet ", env!("CARGO_PKG_VERSION"), "\n")));
@@ -182,6 +228,9 @@ fn a_wrong_command_line_exits_with_64() {
         &["exec", "--", "true"],
         &["exec", "Not_A_Name", "--", "true"],
         &["status", "-q", "-v"],
+        &["ssh"],
+        &["ssh", "-oX@web-1"],
+        &["ssh", "web-1", "uptime"],
     ] {
         let output = fleet(arguments);
         assert_eq!((status(&output), text(&output.stdout)), (64, ""), "{arguments:?}");

@@ -109,6 +109,59 @@ containers:
 }
 
 #[test]
+fn a_host_logs_in_by_name_and_by_the_keys_that_fleet_gave() {
+    let world = World::new();
+    let keys = world.dir.path().join("my keys");
+    fs::create_dir(&keys).expect("a directory");
+    host("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &keys.join("key").display().to_string()]);
+    world.write(&format!(
+        "fleet: lab
+network: {{subnet: 10.213.72.0/24}}
+defaults: {{image: 'file:{}', memory: 512MiB, init: systemd, ssh_keys: [my keys/key.pub]}}
+containers:
+  lab-db:
+    users: [{{name: dev, ssh_keys: [my keys/key.pub]}}]
+  lab-web: {{}}
+",
+        DEBIAN.archive().display()
+    ));
+    world.fleet(&["apply"]).expect(0);
+    eventually("lab-db lets in", || world.fleet(&["ssh", "lab-db", "--", "true"]).status == 0);
+    eventually("lab-web lets in", || world.fleet(&["ssh", "lab-web", "--", "true"]).status == 0);
+
+    // Who, where, and the status of the command; words are joined for the user's shell, as ssh does it.
+    let ran = world.fleet(&["ssh", "lab-db", "--", "whoami; hostname; cat; exit", "7"]).expect(7);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("dev\nlab-db\n", ""));
+    assert_eq!(world.fleet(&["ssh", "root@lab-db", "--", "whoami"]).expect(0).stdout, "root\n");
+    assert_eq!(world.fleet(&["ssh", "lab-web", "--", "whoami"]).expect(0).stdout, "root\n");
+
+    // The same by plain ssh, and the names by which members know each other are the same as on the host.
+    let config = world.dir.path().join("lab.conf");
+    fs::write(&config, world.fleet(&["ssh-config"]).expect(0).stdout).expect("written");
+    let plain = |name: &str, command: &str| {
+        let ssh = Command::new("ssh").arg("-F").arg(&config).args(["-o", "BatchMode=yes", name, command]).output();
+        world::ran(&ssh.expect("ssh is installed"))
+    };
+    assert_eq!(plain("lab-db", "whoami; hostname").expect(0).stdout, "dev\nlab-db\n");
+    assert_eq!(plain("lab-web.lab", "whoami; hostname").expect(0).stdout, "root\nlab-web\n");
+    let resolved = plain("lab-web.lab", "getent ahostsv4 lab-db.lab | head -1").expect(0).stdout;
+    let config_text = fs::read_to_string(&config).expect("readable");
+    let address = config_text.lines().find_map(|line| line.trim().strip_prefix("HostName ")).expect("it has one");
+    assert_eq!(resolved.split_whitespace().next(), Some(address));
+
+    // A host with another key than the one that fleet gave is not talked to.
+    let known_hosts = world.root().join("fleet/fleets/lab/known_hosts");
+    let right = fs::read_to_string(&known_hosts).expect("readable");
+    let (db, web) = right.trim_end().split_once('\n').expect("two lines");
+    let key = |line: &str| line.split_once(' ').expect("names and key").1.to_owned();
+    fs::write(&known_hosts, right.replace(&key(db), &key(web))).expect("written");
+    let refused = world.fleet(&["ssh", "lab-db", "--", "true"]).expect(255);
+    assert!(refused.stderr.contains("Host key verification failed"), "{}", refused.stderr);
+    assert_eq!(plain("lab-db", "true").status, 255);
+    world.destroy();
+}
+
+#[test]
 #[ignore = "asks the mirror that this machine's APT asks"]
 fn a_guest_gets_its_packages_through_the_host() {
     let world = World::new();

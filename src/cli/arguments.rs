@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::global::GlobalArguments;
 use super::{
-    apply, console, cp, destroy, exec, freeze, image, logs, plan, shell, start, status, stop, thaw, update, validate,
+    apply, console, cp, destroy, exec, freeze, image, logs, plan, shell, ssh, ssh_config, start, status, stop, thaw,
+    update, validate,
 };
 
 /// Turns a YAML file into running system containers
@@ -13,8 +14,8 @@ use super::{
 #[derive(Debug, Parser)]
 #[command(name = "fleet", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Exit status: 0 done or nothing to do, 1 a step failed, 2 `plan` found changes, \
-    64 usage or fleet file wrong, 130 interrupted; `exec` and \
-    `shell` pass the status of the command through.")]
+    64 usage or fleet file wrong, 130 interrupted; `exec`, \
+    `shell` and `ssh` pass the status of the command through.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) global: GlobalArguments,
@@ -33,6 +34,8 @@ pub(super) enum Verb {
     Status(status::StatusArguments),
     Exec(exec::ExecArguments),
     Shell(shell::ShellArguments),
+    Ssh(ssh::SshArguments),
+    SshConfig(ssh_config::SshConfigArguments),
     Console(console::ConsoleArguments),
     Logs(logs::LogsArguments),
     Cp(cp::CpArguments),

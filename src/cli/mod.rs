@@ -24,11 +24,14 @@ mod image_pull;
 mod installation;
 mod interrupt;
 mod lock;
+mod logins;
 mod logs;
 mod plan;
 mod privilege;
 mod selection;
 mod shell;
+mod ssh;
+mod ssh_config;
 mod start;
 mod status;
 mod stop;
@@ -76,6 +79,8 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Exit, CliError> {
         Verb::Status(arguments) => status::run(session, &arguments),
         Verb::Exec(arguments) => exec::run(session, &arguments),
         Verb::Shell(arguments) => shell::run(session, &arguments),
+        Verb::Ssh(arguments) => ssh::run(session, &arguments),
+        Verb::SshConfig(arguments) => ssh_config::run(session, &arguments),
         Verb::Console(arguments) => console::run(session, &arguments),
         Verb::Logs(arguments) => logs::run(session, &arguments),
         Verb::Cp(arguments) => cp::run(session, &arguments),

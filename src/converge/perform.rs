@@ -43,7 +43,7 @@ impl HostPerformer {
             chain: vec![format!("cannot read the host's secret `{}`", layout.secret().display()), error.to_string()],
             hint: None,
         })?;
-        let known_hosts = layout.fleet(&fleet.name).join("known_hosts");
+        let known_hosts = layout.known_hosts(&fleet.name);
         let (volumes, host) = (layout.volumes(&fleet.name), HostNetwork::new(layout));
         let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
         let hosts = Arc::new(HostTable::new(fleet.hosts.clone()));

@@ -29,6 +29,7 @@ mod tests;
 mod users;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -98,6 +99,7 @@ pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<
         lines: Lines::of(text),
         files: Files::beside(file, env),
         remotes: Remotes::new(env),
+        private_keys: BTreeMap::new(),
     };
     let fleet = match yaml::parse(text) {
         Ok(mut root) => {

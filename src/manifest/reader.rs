@@ -1,7 +1,7 @@
 //! Reading mappings, lists and single values of the tree; whatever is wrong with them becomes a finding.
 
-use std::collections::HashMap;
-use std::collections::hash_map;
+use std::collections::{BTreeMap, HashMap, hash_map};
+use std::path::PathBuf;
 
 use super::files::Files;
 use super::findings::{Complaint, Findings, Lines};
@@ -20,6 +20,8 @@ pub(super) struct Reader {
     pub(super) files: Files,
     /// The image servers that it can name.
     pub(super) remotes: Remotes,
+    /// Private keys beside the public ones that the fleet file names, by the lines of these.
+    pub(super) private_keys: BTreeMap<String, PathBuf>,
 }
 
 /// A value of a key, as far as it could be read.

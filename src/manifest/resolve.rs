@@ -62,16 +62,35 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         .collect::<Option<_>>()?;
     let hosts = containers.iter().map(|container| host_entry(&name, container)).collect();
     let engine = engine.value().copied().unwrap_or_default();
+    let (profiles, private_keys) = (profiles(&groups), std::mem::take(&mut reader.private_keys));
+    let file = file.to_owned();
     Some(Fleet {
         name,
-        file: file.to_owned(),
+        file,
         engine,
         network,
         containers,
         keeps_volumes: true,
         hosts,
         pins: Vec::new(),
+        profiles,
+        private_keys,
     })
+}
+
+/// The containers of each profile that has some.
+fn profiles(groups: &[Group]) -> BTreeMap<String, Vec<ContainerName>> {
+    let mut profiles: BTreeMap<String, Vec<ContainerName>> = BTreeMap::new();
+    for group in groups {
+        let mut listed: Vec<&String> =
+            group.keys.profiles.value().into_iter().flatten().map(|profile| &profile.value).collect();
+        listed.sort_unstable();
+        listed.dedup();
+        for profile in listed {
+            profiles.entry(profile.clone()).or_default().extend(group.names.iter().cloned());
+        }
+    }
+    profiles
 }
 
 fn fleet_name(reader: &mut Reader, section: &Section<'_>) -> Option<FleetName> {

@@ -41,8 +41,9 @@ fn line(text: &str) -> Result<String, Complaint> {
     }
 }
 
-/// The keys in the file that `text` names.
-fn from_file(reader: &Reader, text: &str) -> Result<Vec<String>, Complaint> {
+/// The keys in the file that `text` names. The private key beside a public one is the one that ssh-keygen(1) made with
+/// it; only its path is kept.
+fn from_file(reader: &mut Reader, text: &str) -> Result<Vec<String>, Complaint> {
     let content = reader.files.read(text)?;
     if content.contains("PRIVATE KEY-----") {
         let hint = format!("name its public half: `{text}.pub`");
@@ -56,7 +57,18 @@ fn from_file(reader: &Reader, text: &str) -> Result<Vec<String>, Complaint> {
                 .map_err(|complaint| Complaint::new(format!("in line {number} of `{text}`: {}", complaint.message)))
         })
         .collect::<Result<_, _>>()?;
-    if keys.is_empty() { Err(Complaint::new(format!("`{text}` holds no key"))) } else { Ok(keys) }
+    match keys.as_slice() {
+        [] => return Err(Complaint::new(format!("`{text}` holds no key"))),
+        [key] => {
+            let path = reader.files.path(text)?;
+            let private = path.with_extension("");
+            if path.extension().is_some_and(|extension| extension == "pub") && private.is_file() {
+                reader.private_keys.insert(key.clone(), private);
+            }
+        }
+        _ => {}
+    }
+    Ok(keys)
 }
 
 /// Enough of a long text to know it by.

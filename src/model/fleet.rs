@@ -1,12 +1,12 @@
 //! A fleet, as its file asks for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, ContainerSpec, Distro, FleetName, HostEntry, ImageSource, NetworkSpec};
+use super::{Build, ContainerName, ContainerSpec, Distro, FleetName, HostEntry, ImageSource, NetworkSpec};
 
 /// What runs the containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,10 @@ pub struct Fleet {
     pub hosts: Vec<HostEntry>,
     /// The builds that its distributions are pinned to.
     pub pins: Vec<Build>,
+    /// Which containers take each profile, in the order of `containers`.
+    pub profiles: BTreeMap<String, Vec<ContainerName>>,
+    /// Private keys of the host that let somebody in, by the line of `authorized_keys` that they answer.
+    pub private_keys: BTreeMap<String, PathBuf>,
 }
 
 impl Fleet {
@@ -77,6 +81,12 @@ impl Fleet {
     /// The empty fleet of that name and network: what `destroy` converges to.
     #[must_use]
     pub fn emptied(&self) -> Fleet {
-        Fleet { containers: Vec::new(), hosts: Vec::new(), keeps_volumes: false, ..self.clone() }
+        Fleet {
+            containers: Vec::new(),
+            hosts: Vec::new(),
+            profiles: BTreeMap::new(),
+            keeps_volumes: false,
+            ..self.clone()
+        }
     }
 }

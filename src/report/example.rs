@@ -1,9 +1,12 @@
 //! Small nouns for this room's tests.
 
+use std::collections::BTreeMap;
+
+use super::{FleetLogins, LoginState, StateWord};
 use crate::model::{
     Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, Egress, EngineKind, Fleet,
-    GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, MacAddress, MachineId,
-    MonitorState, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId,
+    GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, Login, MacAddress, MachineId,
+    MonitorState, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId, UserSpec,
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
@@ -40,7 +43,7 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
             users: Vec::new(),
             ssh_keys: Vec::new(),
             dns: Vec::new(),
-            templates: std::collections::BTreeMap::new(),
+            templates: BTreeMap::new(),
         },
         stop_timeout_s: 10,
         restart: Restart::default(),
@@ -81,6 +84,8 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
         keeps_volumes: true,
         pins: Vec::new(),
         hosts: Vec::new(),
+        profiles: BTreeMap::new(),
+        private_keys: BTreeMap::new(),
     }
 }
 
@@ -103,4 +108,22 @@ pub(super) fn running_host(names: &[&str]) -> Host {
         (name.clone(), ContainerState { name, ownership, run: RunState::Running(running), last_exit: None })
     });
     Host { containers: states.collect(), ..Host::default() }
+}
+
+/// The containers `agent-1`, which runs, has the one user `dev` and lets a key of this host in, and `agent-2`, which is
+/// absent.
+pub(super) fn logins() -> FleetLogins {
+    let mut record = record("agent-1");
+    let ssh_keys = vec!["ssh-ed25519 AAAA".to_owned()];
+    record.spec.guest.users = vec![UserSpec { name: "dev".into(), uid: None, shell: None, sudo: false, ssh_keys }];
+    let private_keys = [("ssh-ed25519 AAAA".to_owned(), "/home/dev/my keys/id".into())].into();
+    let login = Login::new(&record, None, "/var/lib/fleet/fleets/dev/known_hosts".into(), &private_keys);
+    let [first, second] = ["agent-1", "agent-2"].map(|name| name.parse().expect("a name"));
+    FleetLogins {
+        fleet: "dev".parse().expect("a name"),
+        containers: vec![
+            LoginState { name: first, state: StateWord::Running, login: Some(login) },
+            LoginState { name: second, state: StateWord::Absent, login: None },
+        ],
+    }
 }

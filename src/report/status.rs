@@ -24,7 +24,7 @@ fn cells(row: &RowJson) -> Vec<String> {
     let notes: Vec<&str> = row.detail.iter().chain(&row.drift).map(String::as_str).collect();
     vec![
         row.name.clone(),
-        word(row.state).to_owned(),
+        row.state.as_str().to_owned(),
         or_dash(row.ip.clone()),
         or_dash(row.image.as_deref().map(image)),
         memory(row),
@@ -32,18 +32,6 @@ fn cells(row: &RowJson) -> Vec<String> {
         or_dash(row.uptime_s.map(uptime)),
         if notes.is_empty() { "-".to_owned() } else { notes.join("; ") },
     ]
-}
-
-fn word(state: StateWord) -> &'static str {
-    match state {
-        StateWord::Running => "running",
-        StateWord::Frozen => "frozen",
-        StateWord::Restarting => "restarting",
-        StateWord::Stopped => "stopped",
-        StateWord::Absent => "absent",
-        StateWord::Incomplete => "incomplete",
-        StateWord::Foreign => "foreign",
-    }
 }
 
 /// Of a file its name: the whole path is in the JSON.
@@ -83,7 +71,7 @@ fn coloured(line: &str, row: &RowJson, palette: Palette) -> String {
         StateWord::Incomplete | StateWord::Foreign => Tone::Bad,
     };
     let (name, rest) = line.split_at(row.name.len());
-    name.to_owned() + &rest.replacen(word(row.state), &palette.paint(tone, word(row.state)), 1)
+    name.to_owned() + &rest.replacen(row.state.as_str(), &palette.paint(tone, row.state.as_str()), 1)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{
-    ContainerName, ContainerRecord, ContainerSpec, ContainerState, EngineKind, Fleet, Host, InitKind, LastExit,
-    MonitorState, Ownership, Restarting, RunState, Running,
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, EngineKind, Fleet, FleetName, Host, InitKind,
+    LastExit, MonitorState, Ownership, Restarting, RunState, Running,
 };
 
 /// The document of `fleet status`.
@@ -51,7 +51,7 @@ pub(super) struct MemoryJson {
 /// What a container does, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum StateWord {
+pub(crate) enum StateWord {
     /// Its init runs.
     Running,
     /// Its processes stand still.
@@ -66,6 +66,36 @@ pub(super) enum StateWord {
     Incomplete,
     /// Something of this name is not this fleet's.
     Foreign,
+}
+
+impl StateWord {
+    /// What a container that `fleet` asks for does, found as `state`.
+    pub(crate) fn of(fleet: &FleetName, state: Option<&ContainerState>) -> StateWord {
+        let Some(state) = state else { return StateWord::Absent };
+        match (&state.ownership, &state.run) {
+            (Ownership::Ours(record), run) if record.fleet == *fleet => match run {
+                RunState::Running(running) if running.frozen => StateWord::Frozen,
+                RunState::Running(_) => StateWord::Running,
+                RunState::Restarting(_) => StateWord::Restarting,
+                RunState::Stopped => StateWord::Stopped,
+                RunState::Incomplete(_) => StateWord::Incomplete,
+            },
+            (Ownership::Ours(_) | Ownership::Foreign, _) => StateWord::Foreign,
+        }
+    }
+
+    /// The word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            StateWord::Running => "running",
+            StateWord::Frozen => "frozen",
+            StateWord::Restarting => "restarting",
+            StateWord::Stopped => "stopped",
+            StateWord::Absent => "absent",
+            StateWord::Incomplete => "incomplete",
+            StateWord::Foreign => "foreign",
+        }
+    }
 }
 
 impl StatusJson {
@@ -114,7 +144,7 @@ fn row(fleet: &Fleet, spec: Option<&ContainerSpec>, state: Option<&ContainerStat
     let name = spec.map(|spec| &spec.name).or(state.map(|state| &state.name));
     let mut row = RowJson {
         name: name.map(ToString::to_string).unwrap_or_default(),
-        state: StateWord::Absent,
+        state: StateWord::of(&fleet.name, state),
         pid: None,
         init: None,
         ip: None,
@@ -137,7 +167,6 @@ fn row(fleet: &Fleet, spec: Option<&ContainerSpec>, state: Option<&ContainerStat
             }
         }
         Some(ContainerState { ownership: Ownership::Foreign, .. }) => {
-            row.state = StateWord::Foreign;
             row.detail = Some("not made by fleet".to_owned());
         }
         Some(state @ ContainerState { ownership: Ownership::Ours(record), .. }) => {
@@ -161,24 +190,19 @@ impl RowJson {
         self.describe(&record.spec);
         self.engine = record.engine;
         if record.fleet != fleet.name {
-            self.state = StateWord::Foreign;
             self.detail = Some(format!("belongs to fleet {}", record.fleet));
             return;
         }
         self.last_exit.clone_from(&state.last_exit);
         match &state.run {
-            RunState::Stopped => self.state = StateWord::Stopped,
-            RunState::Incomplete(why) => {
-                self.state = StateWord::Incomplete;
-                self.detail = Some(why.clone());
-            }
+            RunState::Stopped => {}
+            RunState::Incomplete(why) => self.detail = Some(why.clone()),
             RunState::Running(running) => self.run(running, now_s),
             RunState::Restarting(restarting) => self.restart(*restarting, now_s),
         }
     }
 
     fn restart(&mut self, restarting: Restarting, now_s: u64) {
-        self.state = StateWord::Restarting;
         self.monitor = Some(restarting.monitor);
         let why = self.last_exit.as_ref().map(|last| format!("{}; ", last.ending)).unwrap_or_default();
         let pause = restarting.next_start_s.saturating_sub(now_s);
@@ -187,7 +211,6 @@ impl RowJson {
 
     /// What the kernel says counts, not what was asked for.
     fn run(&mut self, running: &Running, now_s: u64) {
-        self.state = if running.frozen { StateWord::Frozen } else { StateWord::Running };
         self.pid = Some(running.pid);
         self.init = running.init;
         self.memory = MemoryJson {

@@ -89,6 +89,12 @@ impl Layout {
         self.state.join("fleets").join(name.as_str())
     }
 
+    /// The public host keys of a fleet's containers (sshd(8), its file format).
+    #[must_use]
+    pub fn known_hosts(&self, fleet: &FleetName) -> PathBuf {
+        self.fleet(fleet).join("known_hosts")
+    }
+
     /// The volumes of a fleet.
     #[must_use]
     pub fn volumes(&self, fleet: &FleetName) -> Volumes {

@@ -1,5 +1,6 @@
 //! Fleets and hosts for tests: the fleet `dev`, and a host on which all of it runs.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -99,6 +100,8 @@ pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
         pins: Vec::new(),
         hosts: containers.iter().map(entry).collect(),
         containers,
+        profiles: BTreeMap::new(),
+        private_keys: BTreeMap::new(),
     }
 }
 

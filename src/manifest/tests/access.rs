@@ -401,3 +401,27 @@ containers: {one: {}, two: {profiles: [p]}, three: {profiles: [p], mounts: [], d
     let [a, b, fuse] = ["/a", "/b", "/dev/fuse"].map(|path| Path::new(path).to_owned());
     assert_eq!(all, [vec![a, fuse.clone()], vec![b, fuse], vec![]]);
 }
+
+#[test]
+fn the_private_key_beside_a_public_one_is_known_and_the_profiles_of_each_container() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let public = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA3Jr8wbcWnPSbv8jX2HkuNVRwMsa0bVUvpDMGwP1o0s dev";
+    for name in ["whole", "whole.pub", "alone.pub", "other.txt", "other"] {
+        fs::write(dir.path().join(name), format!("{public} {name}\n")).expect("a file");
+    }
+    let text = "
+fleet: d
+defaults: {distro: busybox, ssh_keys: [whole.pub, alone.pub, other.txt]}
+profiles: {big: {}, small: {}, none: {}}
+containers:
+  a: {replicas: 2, profiles: [big]}
+  b: {profiles: [small, big]}
+";
+    let fleet = parse(&dir.path().join("fleet.yaml"), text, "", &environment).expect("it is right");
+    let private_keys = [(format!("{public} whole.pub"), dir.path().join("whole"))];
+    assert_eq!(fleet.private_keys, private_keys.into());
+    assert_eq!(
+        json(&fleet.profiles),
+        "{\n  \"big\": [\n    \"a-1\",\n    \"a-2\",\n    \"b\"\n  ],\n  \"small\": [\n    \"b\"\n  ]\n}"
+    );
+}

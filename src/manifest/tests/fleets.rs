@@ -120,6 +120,8 @@ fn the_smallest_fleet_derives_all_the_rest() {
             },
         ],
         pins: [],
+        profiles: {},
+        private_keys: {},
     }
     "#);
 }
