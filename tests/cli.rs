@@ -48,6 +48,7 @@ fn the_help_lists_every_verb_and_option() {
       shell       Open a login shell in a running container
       ssh         Log in to a running container with the host's ssh
       ssh-config  Print an `ssh_config(5)` by which ssh, scp, rsync and editors reach the containers
+      inventory   Print an Ansible inventory of the containers
       console     Attach to the console of a running container
       logs        Show what guests printed on their consoles
       cp          Copy files between the host and a container, running or not
@@ -201,6 +202,38 @@ fn the_help_of_ssh_and_its_config_says_whom_and_what_they_trust() {
 }
 
 #[test]
+fn the_help_of_inventory_says_what_ansible_gets() {
+    let help = fleet(&["inventory", "--help"]);
+    assert_eq!(status(&help), 0);
+    let own: String = text(&help.stdout).split("Global options:").take(1).collect();
+    insta::assert_snapshot!(trimmed(&own), @r#"
+    Print an Ansible inventory of the containers
+
+    It is YAML, or with `-o json` the same as JSON, for `ansible -i FILE`. With `--list` and `--host` it
+    answers as Ansible asks its inventory scripts, so that `exec fleet inventory -f FILE "$@"` is one.
+    Each fleet is a group, called `fleet_NAME`, and so is each profile, `profile_NAME`, with `_` for
+    what Ansible does not take in a name. Addresses and users are those that containers have on this
+    host, and one that is not there is left out, and said.
+
+    Usage: fleet inventory [OPTIONS] [FILE|DIR]...
+
+    Arguments:
+      [FILE|DIR]...
+              Fleet files, or directories whose *.yaml and *.yml files are all meant [default: --file]
+
+    Options:
+          --list
+              All groups and hosts, in the form of an inventory script
+
+          --host <NAME>
+              The variables of one container, in the form of an inventory script
+
+      -h, --help
+              Print help (see a summary with '-h')
+    "#);
+}
+
+#[test]
 fn what_ssh_prints_is_no_document() {
     let output = fleet(&["-o", "json", "ssh", "web-1"]);
     assert_eq!(status(&output), 64);
@@ -231,6 +264,7 @@ fn a_wrong_command_line_exits_with_64() {
         &["ssh"],
         &["ssh", "-oX@web-1"],
         &["ssh", "web-1", "uptime"],
+        &["inventory", "--list", "--host", "web-1"],
     ] {
         let output = fleet(arguments);
         assert_eq!((status(&output), text(&output.stdout)), (64, ""), "{arguments:?}");

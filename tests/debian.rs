@@ -4,7 +4,9 @@ mod rootfs;
 mod world;
 
 use std::fs;
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rootfs::Recipe;
 use world::{Ran, World, eventually, host};
@@ -15,6 +17,13 @@ const DEBIAN: Recipe = Recipe {
     packages: "systemd-sysv,dbus,libpam-systemd,systemd-resolved,iproute2,iputils-ping,openssh-server,sudo",
     // networkd is what brings up the network of a minimal Debian; its preset does not enable it.
     hooks: &["systemctl --root=\"$1\" enable systemd-networkd"],
+};
+
+/// With what Ansible's modules run in.
+const DEBIAN_WITH_PYTHON: Recipe = Recipe {
+    name: "debian-python",
+    packages: "systemd-sysv,dbus,libpam-systemd,iproute2,openssh-server,sudo,python3",
+    ..DEBIAN
 };
 
 struct Login<'a> {
@@ -158,6 +167,63 @@ containers:
     let refused = world.fleet(&["ssh", "lab-db", "--", "true"]).expect(255);
     assert!(refused.stderr.contains("Host key verification failed"), "{}", refused.stderr);
     assert_eq!(plain("lab-db", "true").status, 255);
+    world.destroy();
+}
+
+#[test]
+#[ignore = "takes Ansible (Debian's ansible-core) and a minute for another root file system"]
+fn ansible_works_with_the_inventory_as_a_script_and_as_a_file() {
+    let world = World::new();
+    let dir = world.dir.path();
+    host("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &dir.join("a key").display().to_string()]);
+    world.write(&format!(
+        "fleet: my-lab
+network: {{subnet: 10.213.73.0/24}}
+defaults: {{image: 'file:{}', memory: 512MiB, init: systemd, ssh_keys: [a key.pub]}}
+profiles: {{data: {{users: [{{name: dev, sudo: true, ssh_keys: [a key.pub]}}]}}}}
+containers:
+  lab-web: {{replicas: 2}}
+  lab-db: {{profiles: [data]}}
+",
+        DEBIAN_WITH_PYTHON.archive().display()
+    ));
+    world.fleet(&["apply"]).expect(0);
+    for name in ["lab-web-1", "lab-web-2", "lab-db"] {
+        eventually("it lets in", || world.fleet(&["ssh", name, "--", "true"]).status == 0);
+    }
+    let script = dir.join("inventory");
+    let fleet = format!("exec '{}' -f '{}'", env!("CARGO_BIN_EXE_fleet"), world.file().display());
+    fs::write(&script, format!("#!/bin/sh\n{fleet} inventory \"$@\"\n")).expect("written");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("executable");
+    let yaml = dir.join("inventory.yaml");
+    fs::write(&yaml, world.fleet(&["inventory"]).expect(0).stdout).expect("written");
+    let json = dir.join("inventory.json");
+    fs::write(&json, world.fleet(&["inventory", "-o", "json"]).expect(0).stdout).expect("written");
+
+    let ansible = |inventory: &Path, arguments: &[&str]| {
+        let mut ansible = Command::new("ansible");
+        ansible.arg("-i").arg(inventory).args(arguments).stdin(Stdio::null()).current_dir(dir);
+        // No connection outlives the test, and nothing is written to the user's home.
+        ansible.env("ANSIBLE_SSH_ARGS", "").env("HOME", dir).env("FLEET_ROOT", world.root());
+        world::ran(&ansible.env("ANSIBLE_NOCOLOR", "1").output().expect("ansible is installed"))
+    };
+    for inventory in [&script, &yaml, &json] {
+        let pinged = ansible(inventory, &["all", "-m", "ping"]).expect(0);
+        assert_eq!(pinged.stdout.matches("\"ping\": \"pong\"").count(), 3, "{pinged:?}");
+        assert!(!pinged.stderr.contains("WARNING"), "{}", pinged.stderr);
+        let listed = |pattern: &str| ansible(inventory, &[pattern, "--list-hosts"]).expect(0).stdout;
+        assert_eq!(listed("fleet_my_lab"), "  hosts (3):\n    lab-web-1\n    lab-web-2\n    lab-db\n");
+        assert_eq!(listed("profile_data"), "  hosts (1):\n    lab-db\n");
+    }
+    // Who it is, and that it may become root.
+    let who = |arguments: &[&str]| ansible(&script, arguments).expect(0).stdout;
+    assert!(who(&["lab-db", "-m", "command", "-a", "whoami"]).ends_with(">>\ndev\n"));
+    assert!(who(&["lab-db", "--become", "-m", "command", "-a", "whoami"]).ends_with(">>\nroot\n"));
+
+    let host = world.fleet(&["inventory", "--host", "lab-db"]).expect(0).json();
+    assert_eq!((&host["ansible_user"], &host["fleet_state"]), (&"dev".into(), &"running".into()));
+    let unknown = world.fleet(&["inventory", "--host", "lab-no"]).expect(1);
+    assert!(unknown.stderr.starts_with("error: there is no container `lab-no` to log in to\n"), "{unknown:?}");
     world.destroy();
 }
 

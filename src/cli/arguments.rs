@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::global::GlobalArguments;
 use super::{
-    apply, console, cp, destroy, exec, freeze, image, logs, plan, shell, ssh, ssh_config, start, status, stop, thaw,
-    update, validate,
+    apply, console, cp, destroy, exec, freeze, image, inventory, logs, plan, shell, ssh, ssh_config, start, status,
+    stop, thaw, update, validate,
 };
 
 /// Turns a YAML file into running system containers
@@ -36,6 +36,7 @@ pub(super) enum Verb {
     Shell(shell::ShellArguments),
     Ssh(ssh::SshArguments),
     SshConfig(ssh_config::SshConfigArguments),
+    Inventory(inventory::InventoryArguments),
     Console(console::ConsoleArguments),
     Logs(logs::LogsArguments),
     Cp(cp::CpArguments),

@@ -29,7 +29,7 @@ pub(super) fn look(session: &Session, files: &FileArguments) -> Result<Vec<Fleet
                 LoginState { name: spec.name.clone(), state: StateWord::of(&fleet.name, state), login }
             })
             .collect();
-        looked.push(FleetLogins { fleet: fleet.name.clone(), containers });
+        looked.push(FleetLogins { fleet: fleet.name.clone(), containers, profiles: fleet.profiles });
     }
     for one in looked.iter().flat_map(|fleet| &fleet.containers).filter(|one| one.state != StateWord::Running) {
         let left_out = if one.login.is_none() { ", and left out" } else { "" };

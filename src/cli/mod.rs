@@ -23,6 +23,7 @@ mod image;
 mod image_pull;
 mod installation;
 mod interrupt;
+mod inventory;
 mod lock;
 mod logins;
 mod logs;
@@ -81,6 +82,7 @@ fn dispatch(session: &Session, verb: Verb) -> Result<Exit, CliError> {
         Verb::Shell(arguments) => shell::run(session, &arguments),
         Verb::Ssh(arguments) => ssh::run(session, &arguments),
         Verb::SshConfig(arguments) => ssh_config::run(session, &arguments),
+        Verb::Inventory(arguments) => inventory::run(session, &arguments),
         Verb::Console(arguments) => console::run(session, &arguments),
         Verb::Logs(arguments) => logs::run(session, &arguments),
         Verb::Cp(arguments) => cp::run(session, &arguments),

@@ -75,10 +75,13 @@ impl Login {
     pub fn options(&self) -> Result<Vec<(&'static str, String)>, UnquotablePath> {
         let mut options = vec![("HostName", self.address.to_string()), ("User", self.user.clone())];
         options.extend(self.host_key_options()?);
-        for identity in &self.identities {
-            options.push(("IdentityFile", quoted(identity)?));
-        }
+        options.extend(self.quoted_identities()?.into_iter().map(|identity| ("IdentityFile", identity)));
         Ok(options)
+    }
+
+    /// The values of `IdentityFile`.
+    pub fn quoted_identities(&self) -> Result<Vec<String>, UnquotablePath> {
+        self.identities.iter().map(|path| quoted(path)).collect()
     }
 
     /// Those by which the host key is checked: nothing counts but what fleet says that it is, and the guest cannot add

@@ -52,9 +52,15 @@ impl Console {
     /// Writes `document` to stdout if that is for JSON.
     pub(crate) fn json(self, document: &impl Serialize) {
         if self.format == Format::Json {
-            let text = serde_json::to_string_pretty(document).expect("string keys and plain values always serialise");
-            to_stdout(&(text + "\n"));
+            self.document(document);
         }
+    }
+
+    /// Writes `document` to stdout, where what was asked for is JSON in itself.
+    #[expect(clippy::unused_self, reason = "every word to the user goes through a console")]
+    pub(crate) fn document(self, document: &impl Serialize) {
+        let text = serde_json::to_string_pretty(document).expect("string keys and plain values always serialise");
+        to_stdout(&(text + "\n"));
     }
 
     /// Writes what the user may want to know to stderr.

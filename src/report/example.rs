@@ -118,12 +118,14 @@ pub(super) fn logins() -> FleetLogins {
     record.spec.guest.users = vec![UserSpec { name: "dev".into(), uid: None, shell: None, sudo: false, ssh_keys }];
     let private_keys = [("ssh-ed25519 AAAA".to_owned(), "/home/dev/my keys/id".into())].into();
     let login = Login::new(&record, None, "/var/lib/fleet/fleets/dev/known_hosts".into(), &private_keys);
-    let [first, second] = ["agent-1", "agent-2"].map(|name| name.parse().expect("a name"));
+    let names = ["agent-1", "agent-2"].map(|name| name.parse().expect("a name"));
+    let [first, second] = names.clone();
     FleetLogins {
         fleet: "dev".parse().expect("a name"),
         containers: vec![
             LoginState { name: first, state: StateWord::Running, login: Some(login) },
             LoginState { name: second, state: StateWord::Absent, login: None },
         ],
+        profiles: [("big one".to_owned(), names.to_vec())].into(),
     }
 }

@@ -1,5 +1,6 @@
 //! How containers are reached by SSH: as an `ssh_config(5)`, and as JSON.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -14,6 +15,8 @@ pub(crate) struct FleetLogins {
     pub(crate) fleet: FleetName,
     /// In the order of the file.
     pub(crate) containers: Vec<LoginState>,
+    /// Which containers take each profile.
+    pub(crate) profiles: BTreeMap<String, Vec<ContainerName>>,
 }
 
 /// One container.
