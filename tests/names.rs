@@ -2,8 +2,10 @@
 
 mod world;
 
+use std::fs;
+
 use serde_json::json;
-use world::World;
+use world::{World, eventually};
 
 const AGENTS: &str = "fleet: lab
 network: {subnet: 10.213.71.0/24}
@@ -57,4 +59,18 @@ fn what_is_not_there_is_said_and_not_invented() {
     assert!(refused("agent-1").starts_with("error: the container `agent-1` is frozen\n"));
     world.fleet(&["thaw", "agent-1"]).expect(0);
     world.destroy();
+}
+
+#[test]
+fn host_keys_are_known_before_there_is_a_container_that_has_them() {
+    let world = World::new();
+    let mut apply = world.write(AGENTS).spawn(&["apply"]);
+    eventually("a container is made", || !world::names_in(&world.root().join("lxc")).is_empty());
+    apply.kill().expect("killed or ended");
+    apply.wait().expect("it ends");
+    let known = fs::read_to_string(world.root().join("fleet/fleets/lab/known_hosts")).expect("it is there");
+    assert_eq!(known.lines().count(), 3, "{known}");
+    world.fleet(&["apply"]).expect(0);
+    world.destroy();
+    assert!(!world.root().join("fleet/fleets/lab").exists());
 }

@@ -51,9 +51,16 @@ impl HostPerformer {
         Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys, known_hosts, volumes, host })
     }
 
+    /// What comes before all steps: whatever they leave behind when they are killed can be logged in to.
+    pub fn begin(&self) -> Result<(), StepFailure> {
+        if self.fleet.containers.is_empty() { Ok(()) } else { self.publish_known_hosts() }
+    }
+
     /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
     pub fn settle(&self) -> Result<(), StepFailure> {
-        self.publish_known_hosts()?;
+        if self.fleet.containers.is_empty() {
+            self.publish_known_hosts()?;
+        }
         self.engine.settle().map_err(|error| engine_failure(&error))
     }
 
