@@ -98,7 +98,8 @@ impl LimitFiles {
             let weight = weight.map(|weight| weight.to_string());
             write_limit(dir, "cpu", ("", "cpu.weight"), weight.as_deref(), &Weight::DEFAULT.to_string())?;
         }
-        let all = self.cpuset.as_ref().and_then(ControllerDir::parent_cpus).unwrap_or_default();
+        // An empty line, where version 2 wants nothing: to write no bytes at all is no write.
+        let all = self.cpuset.as_ref().and_then(ControllerDir::parent_cpus).unwrap_or_else(|| "\n".to_owned());
         write_limit(self.cpuset.as_ref(), "cpuset", ("cpuset.cpus", "cpuset.cpus"), cpuset.as_deref(), &all)
     }
 
