@@ -188,7 +188,7 @@ pub(super) fn write_limit(
         };
     };
     let text = limit.unwrap_or(none);
-    if fs::read_to_string(&file).is_ok_and(|now| now.trim_end() == text) {
+    if fs::read_to_string(&file).is_ok_and(|now| now.trim_end() == text.trim_end()) {
         return Ok(());
     }
     fs::write(&file, text).map_err(|error| {
