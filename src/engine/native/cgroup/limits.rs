@@ -85,7 +85,6 @@ impl LimitFiles {
     fn set_processors(&self, limits: &Limits) -> io::Result<()> {
         let quota = limits.cpus.map(|cpus| u64::from(cpus.millis) * PERIOD_US / 1000);
         let weight = limits.cpu_weight.map(|weight| u64::from(weight.get()));
-        let cpuset = limits.cpuset.as_ref().map(CpuSet::to_string);
         let dir = self.cpu.as_ref();
         if let Some(ControllerDir::V1(_)) = dir {
             let (text, shares) = (quota.map(|quota| quota.to_string()), weight.map(shares_of));
@@ -98,9 +97,23 @@ impl LimitFiles {
             let weight = weight.map(|weight| weight.to_string());
             write_limit(dir, "cpu", ("", "cpu.weight"), weight.as_deref(), &Weight::DEFAULT.to_string())?;
         }
-        // An empty line, where version 2 wants nothing: to write no bytes at all is no write.
-        let all = self.cpuset.as_ref().and_then(ControllerDir::parent_cpus).unwrap_or_else(|| "\n".to_owned());
-        write_limit(self.cpuset.as_ref(), "cpuset", ("cpuset.cpus", "cpuset.cpus"), cpuset.as_deref(), &all)
+        self.set_cpuset(limits.cpuset.as_ref())
+    }
+
+    fn set_cpuset(&self, cpuset: Option<&CpuSet>) -> io::Result<()> {
+        let dir = self.cpuset.as_ref();
+        let Some(cpuset) = cpuset else {
+            // Old kernels do not let go of a set while there are processes: then it is that of all processors.
+            let all = dir.and_then(ControllerDir::parent_cpus).filter(|_| !self.has_no_cpuset());
+            return all.map_or(Ok(()), |all| write_limit(dir, "cpuset", ("cpuset.cpus", "cpuset.cpus"), None, &all));
+        };
+        write_limit(dir, "cpuset", ("cpuset.cpus", "cpuset.cpus"), Some(&cpuset.to_string()), "")
+    }
+
+    /// Whether the group has never been given a set of processors, which only version 2 knows.
+    fn has_no_cpuset(&self) -> bool {
+        let file = self.cpuset.as_ref().and_then(|dir| dir.file("cpuset.cpus", "cpuset.cpus"));
+        file.is_some_and(|file| fs::read_to_string(file).is_ok_and(|text| text.trim().is_empty()))
     }
 
     /// The limits in force, of a container that `asked` was asked for.
@@ -135,8 +148,7 @@ impl LimitFiles {
         }
     }
 
-    /// The set of processors. A group of version 1 that was given none has its parent's: that is none of its own,
-    /// unless it was asked for.
+    /// The set of processors. That of the parent is none of the group's own, unless it was asked for.
     fn read_cpuset(&self, is_asked: bool) -> Option<CpuSet> {
         let dir = self.cpuset.as_ref()?;
         let text = fs::read_to_string(dir.file("cpuset.cpus", "cpuset.cpus")?).ok()?;
@@ -151,14 +163,13 @@ impl LimitFiles {
 }
 
 impl ControllerDir {
-    /// What a group of version 1 has instead of no set of processors: its parent's. In version 2 an empty file does.
+    /// The processors of the group above.
     fn parent_cpus(&self) -> Option<String> {
-        match self {
-            ControllerDir::V1(dir) => {
-                fs::read_to_string(dir.parent()?.join("cpuset.cpus")).ok().map(|text| text.trim().to_owned())
-            }
-            ControllerDir::V2(_) => None,
-        }
+        let file = match self {
+            ControllerDir::V1(dir) => dir.parent()?.join("cpuset.cpus"),
+            ControllerDir::V2(dir) => dir.parent()?.join("cpuset.cpus.effective"),
+        };
+        fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
     }
 }
 
@@ -188,7 +199,7 @@ pub(super) fn write_limit(
         };
     };
     let text = limit.unwrap_or(none);
-    if fs::read_to_string(&file).is_ok_and(|now| now.trim_end() == text.trim_end()) {
+    if fs::read_to_string(&file).is_ok_and(|now| now.trim_end() == text) {
         return Ok(());
     }
     fs::write(&file, text).map_err(|error| {
