@@ -8,7 +8,7 @@ use super::files::load_fleets;
 use super::global::Session;
 use super::lock;
 use crate::image::Images;
-use crate::model::{Build, Distro, DistroName, Fleet, ImageState};
+use crate::model::{Build, Distro, Fleet, ImageState};
 use crate::report::{Format, OneOrMany, table};
 
 /// Pin distributions to the newest builds of their servers
@@ -16,17 +16,17 @@ use crate::report::{Format, OneOrMany, table};
 /// Writes `fleet.lock` and nothing else: the next `apply` loads the builds, and asks before it rebuilds containers.
 #[derive(Debug, Args)]
 pub(super) struct UpdateArguments {
-    /// Only these, such as debian/12 [default: all of the fleet]
+    /// Only these, such as debian/12 or oci:docker.io/library/debian:12 [default: all of the fleet]
     #[arg(value_name = "DISTRO")]
-    distros: Vec<DistroName>,
+    distros: Vec<String>,
 }
 
 /// Show which distributions have newer builds than those that are pinned
 #[derive(Debug, Args)]
 pub(super) struct OutdatedArguments {
-    /// Only these, such as debian/12 [default: all of the fleet]
+    /// Only these, such as debian/12 or oci:docker.io/library/debian:12 [default: all of the fleet]
     #[arg(value_name = "DISTRO")]
-    distros: Vec<DistroName>,
+    distros: Vec<String>,
 }
 
 /// One fleet.
@@ -101,15 +101,18 @@ pub(super) fn outdated(session: &Session, arguments: &OutdatedArguments) -> Resu
 }
 
 /// What is pinned and what the servers have, of the distributions of `fleet` in `chosen`, or of all if that is empty.
-fn look<'f>(fleet: &'f Fleet, chosen: &[DistroName]) -> Result<Vec<Found<'f>>, CliError> {
+fn look<'f>(fleet: &'f Fleet, chosen: &[String]) -> Result<Vec<Found<'f>>, CliError> {
     let all = fleet.distros();
-    if let Some(unknown) = chosen.iter().find(|name| !all.iter().any(|distro| distro.name == **name)) {
+    let is_called = |distro: &Distro, name: &String| distro.to_string().eq_ignore_ascii_case(name);
+    if let Some(unknown) = chosen.iter().find(|name| !all.iter().any(|distro| is_called(distro, name))) {
         let names: Vec<String> = all.iter().map(|distro| format!("`{distro}`")).collect();
         let hint = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
         return Err(CliError::usage(format!("`{unknown}` is no distribution of {}", fleet.name), hint));
     }
-    let wanted: Vec<&Distro> =
-        all.into_iter().filter(|distro| chosen.is_empty() || chosen.contains(&distro.name)).collect();
+    let wanted: Vec<&Distro> = all
+        .into_iter()
+        .filter(|distro| chosen.is_empty() || chosen.iter().any(|name| is_called(distro, name)))
+        .collect();
     let owned: Vec<Distro> = wanted.iter().map(|distro| (*distro).clone()).collect();
     let mut newest = Images::resolve(&owned);
     let found = wanted.into_iter().map(|distro| {
@@ -125,9 +128,10 @@ fn look<'f>(fleet: &'f Fleet, chosen: &[DistroName]) -> Result<Vec<Found<'f>>, C
 }
 
 /// A server that offers an older build than it had has lost something, or is not what it was: no pin goes back by itself.
+/// What a registry says of an image's time is the word of whoever made it, and may be the same for all.
 fn not_older(build: Build, pinned: Option<&Build>) -> Result<Build, String> {
     match pinned {
-        Some(pinned) if build.serial < pinned.serial => Err(format!(
+        Some(pinned) if build.distro.repository().is_none() && build.serial < pinned.serial => Err(format!(
             "the newest build of `{}` is {}, older than the pinned {}",
             build.server, build.serial, pinned.serial
         )),

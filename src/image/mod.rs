@@ -1,8 +1,9 @@
 //! Images: where they come from, whether they can be trusted, and the store that keeps them unpacked.
 //!
-//! Start at [`Images`]. A source is located (`source`) or resolved to a build on a server (`streams`), then fetched (`fetch`,
+//! Start at [`Images`]. A source is located (`source`) or resolved to a build on a server (`streams`,
+//! `registry`), then fetched (`fetch`,
 //! `remote`): a file is loaded (`download`, `web`), an archive is hashed, decoded (`format`), read (`entries`) and written
-//! (`unpack`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`); all of them
+//! (`unpack`), several one upon the other (`layers`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`); all of them
 //! write through `tree`. This room knows no containers.
 
 mod busybox;
@@ -16,8 +17,11 @@ mod error;
 mod export;
 mod fetch;
 mod format;
+mod layers;
 mod pax;
+mod registry;
 mod remote;
+mod removal;
 mod source;
 mod squashfs;
 mod squashfs_xattrs;
@@ -144,7 +148,10 @@ impl Images {
     /// The newest builds of `distros`, as their servers say now, or why there is none. Takes as long as the network does.
     #[must_use]
     pub fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, ImageState>> {
-        let builds = streams::resolve(distros).into_iter();
+        let (images, distros): (Vec<Distro>, Vec<Distro>) =
+            distros.iter().cloned().partition(|distro| distro.name.repository().is_some());
+        let images = images.into_iter().map(|image| (image.clone(), registry::resolve(&image)));
+        let builds = streams::resolve(&distros).into_iter().chain(images);
         builds.map(|(distro, build)| (distro, build.map_err(ImageState::from))).collect()
     }
 

@@ -11,6 +11,7 @@ use super::download::{Loaded, Wanted, load};
 use super::entries::BLOCK;
 use super::error::{ImageError, TreeError};
 use super::format::{CHUNK, Format};
+use super::registry;
 use super::squashfs;
 use super::tree::Limits;
 use super::unpack::{Contents, unpack};
@@ -42,6 +43,7 @@ pub(super) fn fetch_build(layout: &Layout, build: &Build, root: &Path, tell: Tel
         Ok::<_, ImageError>(hash)
     };
     let (loaded, contents) = match &build.files {
+        BuildFiles::Layers { .. } => return registry::fetch(layout, build, root, tell),
         BuildFiles::Unified(file) => (load(file, Sha256::new(), tell)?, Some(Contents::Unified)),
         BuildFiles::Archive { metadata, root } => (load(root, after(metadata)?, tell)?, Some(Contents::LxcRoot)),
         BuildFiles::Squashfs { metadata, root } => (load(root, after(metadata)?, tell)?, None),

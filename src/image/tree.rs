@@ -15,6 +15,7 @@ use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Ti
 use rustix::io::Errno;
 
 use super::error::TreeError;
+use super::removal;
 use super::xattrs::{self, Xattr};
 use crate::sys::{FileKind, RootDir};
 
@@ -63,13 +64,15 @@ pub(super) struct Tree {
     parent: Option<(PathBuf, Rc<OwnedFd>)>,
     /// Directory times, set at the end because every new entry changes its directory's.
     directories: Vec<(PathBuf, Timespec)>,
+    /// Whether a file may take the place of a directory with what is in it, as one of a lower layer.
+    is_layered: bool,
 }
 
 impl Tree {
     /// Writes into the empty directory `top`, at most `limits`.
     pub(super) fn new(top: &Path, limits: Limits) -> Result<Tree, TreeError> {
         let root = RootDir::open(top).map_err(TreeError::write(top))?;
-        Ok(Tree { root, left: limits, limits, parent: None, directories: Vec::new() })
+        Ok(Tree { root, left: limits, limits, parent: None, directories: Vec::new(), is_layered: false })
     }
 
     /// Makes the directory `path`, or gives the one that is there these attributes. A link to a directory stays.
@@ -130,6 +133,26 @@ impl Tree {
         self.left.entries = self.left.entries.checked_sub(1).ok_or_else(too_many)?;
         self.left.bytes = self.left.bytes.checked_sub(bytes).ok_or_else(too_large)?;
         Ok(())
+    }
+
+    /// What comes next is a layer upon what is there.
+    pub(super) fn begin_layer(&mut self) {
+        self.is_layered = true;
+    }
+
+    /// Removes `path` with all in it, if it is there. The last component of the name is not followed.
+    pub(super) fn remove(&mut self, path: &Path) -> Result<(), TreeError> {
+        self.parent = None;
+        let removed = self.root.parent_of(path).and_then(|(parent, name)| removal::remove(&parent, &name));
+        absent_is_fine(removed).map_err(TreeError::write(path))
+    }
+
+    /// Removes all in the directory `path`, if there is one.
+    pub(super) fn empty(&mut self, path: &Path) -> Result<(), TreeError> {
+        self.parent = None;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let emptied = self.root.open_at(path, flags).and_then(|directory| removal::empty(&directory));
+        absent_is_fine(emptied).map_err(TreeError::write(path))
     }
 
     /// Sets the times of directories: the tree is as its source says.
@@ -215,10 +238,13 @@ impl Tree {
         }
     }
 
-    /// Removes the file, link or empty directory `name`.
+    /// Removes the file, link or empty directory `name`; in a tree of layers a full one, too.
     fn clear(&mut self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
         // The name may have been a part of the remembered parent's.
         self.parent = None;
+        if self.is_layered {
+            return removal::remove(parent, name);
+        }
         match rfs::unlinkat(parent, name, AtFlags::empty()) {
             Err(Errno::ISDIR) => Ok(rfs::unlinkat(parent, name, AtFlags::REMOVEDIR)?),
             other => Ok(other?),
@@ -303,6 +329,14 @@ fn settle_unopened(parent: &OwnedFd, path: &Path, (uid, gid): (Uid, Gid), mtime:
     let name = last_of(path)?;
     rfs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(rfs::utimensat(parent, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// What is not there need not be removed, nor what lies below something that is no directory.
+fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
 }
 
 fn last_of(path: &Path) -> io::Result<&OsStr> {

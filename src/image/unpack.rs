@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::entries::{Entries, Entry, EntryKind};
 use super::error::TreeError;
+use super::layers::is_marked;
 use super::pax::damaged;
 use super::tree::{Limits, Tree, inside};
 
@@ -18,6 +19,8 @@ pub(super) enum Contents {
     LxcRoot,
     /// What is below its directory `rootfs`, as in the unified images of Incus.
     Unified,
+    /// One of the layers that it consists of: what stands for the absence of files is none of its files.
+    Layer,
 }
 
 /// The file that switches cloud-init off.
@@ -29,6 +32,7 @@ impl Contents {
         let path = inside(name)?;
         Ok(match self {
             Contents::Root => Some(path),
+            Contents::Layer => Some(path).filter(|path| !is_marked(path)),
             Contents::LxcRoot => Some(path).filter(|path| path != Path::new(CLOUD_INIT_SWITCH)),
             Contents::Unified => path.strip_prefix("rootfs").ok().map(Path::to_owned),
         })
@@ -38,17 +42,20 @@ impl Contents {
 /// Unpacks `contents` of the tar archive that `reader` gives the bytes of into the empty directory `top`, and reads it
 /// to its end.
 ///
-/// Devices are left out, for the engine makes a container's `/dev`. Names that begin with `.wh.` are ordinary: an
-/// image is one layer.
+/// Devices are left out, for the engine makes a container's `/dev`. Names that begin with `.wh.` are ordinary: the
+/// archive is no layer.
 pub(super) fn unpack(reader: impl BufRead, contents: Contents, top: &Path, limits: Limits) -> Result<(), TreeError> {
-    // Devices, padding and headers are not counted below, but come out of the decoder all the same.
-    let mut reader = Bounded { reader, left: limits.bytes.saturating_mul(2), limit: limits.bytes };
-    let mut entries = Entries::new(&mut reader);
     let mut tree = Tree::new(top, limits)?;
+    add_all(Bounded::new(reader, limits), contents, &mut tree)?;
+    tree.finish()
+}
+
+/// Unpacks `contents` of the archive into `tree`, and reads it to its end.
+pub(super) fn add_all(mut reader: impl BufRead, contents: Contents, tree: &mut Tree) -> Result<(), TreeError> {
+    let mut entries = Entries::new(&mut reader);
     while let Some(entry) = entries.next()? {
-        add(&mut tree, &mut entries, contents, &entry)?;
+        add(tree, &mut entries, contents, &entry)?;
     }
-    tree.finish()?;
     // The rest is padding, but a decoder checks what it decoded only at its own end.
     io::copy(&mut reader, &mut io::sink()).map_err(TreeError::damaged)?;
     Ok(())
@@ -102,10 +109,17 @@ fn fill_sparse<R: BufRead>(
 
 /// A reader that fails when more than a limit has come out of it.
 #[derive(Debug)]
-struct Bounded<R> {
+pub(super) struct Bounded<R> {
     reader: R,
     left: u64,
     limit: u64,
+}
+
+impl<R: BufRead> Bounded<R> {
+    /// Devices, padding and headers count for none of `limits`, but come out of a decoder all the same.
+    pub(super) fn new(reader: R, limits: Limits) -> Bounded<R> {
+        Bounded { reader, left: limits.bytes.saturating_mul(2), limit: limits.bytes }
+    }
 }
 
 impl<R: BufRead> BufRead for Bounded<R> {

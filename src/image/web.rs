@@ -6,11 +6,12 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_RANGE, RANGE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Response, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 
+use super::registry::{Login, Wants, bearer};
 use crate::model::{WebUrl, is_safe_to_fetch};
 
 /// What fleet says it is. Image servers give other answers to what calls itself LXD.
@@ -102,6 +103,8 @@ pub(super) struct Web {
     client: Client,
     /// For this host, always without one.
     local: Client,
+    /// The way into a repository, for what comes from a registry.
+    login: Option<Login>,
 }
 
 impl Web {
@@ -120,21 +123,19 @@ impl Web {
         };
         let client = builder().build().map_err(|error| failed(&error))?;
         let local = builder().no_proxy().build().map_err(|error| failed(&error))?;
-        Ok(Web { runtime, client, local })
+        Ok(Web { runtime, client, local, login: None })
+    }
+
+    /// The same for a registry, which is let in by `login`.
+    pub(super) fn with_login(self, login: Login) -> Web {
+        Web { login: Some(login), ..self }
     }
 
     /// The content of `url`, at most `limit` bytes.
     pub(super) fn read(&self, url: &WebUrl, limit: usize) -> Result<Vec<u8>, WebError> {
         self.runtime.block_on(async {
             let mut response = self.ask(url, 0).await?;
-            let mut content = Vec::new();
-            while let Some(piece) = next(&mut response, url).await? {
-                if content.len() + piece.len() > limit {
-                    return Err(WebError::TooLong { url: url.to_string(), limit: limit as u64 });
-                }
-                content.extend_from_slice(&piece);
-            }
-            Ok(content)
+            whole(&mut response, url, limit).await
         })
     }
 
@@ -160,17 +161,77 @@ impl Web {
     }
 
     async fn ask(&self, url: &WebUrl, start: u64) -> Result<Response, WebError> {
-        let client = if url.is_local() { &self.local } else { &self.client };
-        let mut request = client.get(url.as_str()).header(ACCEPT, "*/*");
-        if start > 0 {
-            request = request.header(RANGE, format!("bytes={start}-"));
+        let mut response = self.send(url, start).await?;
+        // The first time, and when a token has run out.
+        if response.status() == StatusCode::UNAUTHORIZED && self.log_in(&response).await? {
+            response = self.send(url, start).await?;
         }
-        let response = request.send().await.map_err(|error| unanswered(url, &error))?;
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
             status => Err(WebError::Refused { url: url.to_string(), status: status.as_u16() }),
         }
     }
+}
+
+/// What a registry is asked for, for it may have a manifest in several forms; the one that says the most comes first.
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*";
+
+/// The longest answer of a giver of tokens.
+const LONGEST_TOKEN: usize = 1 << 20;
+
+impl Web {
+    async fn send(&self, url: &WebUrl, start: u64) -> Result<Response, WebError> {
+        let accepted = if self.login.is_some() { MANIFESTS } else { "*/*" };
+        let mut request = self.client_for(url).get(url.as_str()).header(ACCEPT, accepted);
+        if start > 0 {
+            request = request.header(RANGE, format!("bytes={start}-"));
+        }
+        // The client itself leaves it out where it is led to another host.
+        if let Some(header) = self.login.as_ref().and_then(|login| login.header(url.host())) {
+            request = request.header(AUTHORIZATION, header);
+        }
+        request.send().await.map_err(|error| unanswered(url, &error))
+    }
+
+    /// Does what the registry wants that has refused with `response`; returns whether there is anything new to try.
+    async fn log_in(&self, response: &Response) -> Result<bool, WebError> {
+        // Whoever the registry leads to has nothing to want.
+        let login = self.login.as_ref().filter(|login| login.is_for(response.url()));
+        let wants = login.and_then(|login| Some((login, login.wanted(response.headers())?)));
+        let header = match wants {
+            None => return Ok(false),
+            Some((login, Wants::Header(header))) => return Ok(login.remember(header)),
+            Some((login, Wants::Token { url, header })) => {
+                let mut request = self.client_for(&url).get(url.as_str());
+                if let Some(header) = header {
+                    request = request.header(AUTHORIZATION, header);
+                }
+                let mut answer = request.send().await.map_err(|error| unanswered(&url, &error))?;
+                if answer.status() != StatusCode::OK {
+                    return Err(WebError::Refused { url: url.to_string(), status: answer.status().as_u16() });
+                }
+                let token = bearer(&whole(&mut answer, &url, LONGEST_TOKEN).await?);
+                token.map(|token| login.remember(token))
+            }
+        };
+        Ok(header.unwrap_or(false))
+    }
+
+    fn client_for(&self, url: &WebUrl) -> &Client {
+        if url.is_local() { &self.local } else { &self.client }
+    }
+}
+
+async fn whole(response: &mut Response, url: &WebUrl, limit: usize) -> Result<Vec<u8>, WebError> {
+    let mut content = Vec::new();
+    while let Some(piece) = next(response, url).await? {
+        if content.len() + piece.len() > limit {
+            return Err(WebError::TooLong { url: url.to_string(), limit: limit as u64 });
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
 }
 
 /// The byte that the content of `response` begins with: of a part, what the server says (RFC 9110 §14.4).

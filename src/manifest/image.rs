@@ -113,6 +113,10 @@ fn with_sha256(image: ImageSource, sha256: String) -> Result<ImageSource, Compla
             Err(Complaint::new("`source` has another sha256 than this").hint("leave one of them out"))
         }
         ImageSource::File { path, .. } => Ok(ImageSource::File { path, sha256: Some(sha256) }),
-        ImageSource::Https { .. } | ImageSource::Distro(_) => Ok(image),
+        ImageSource::Distro(image) => {
+            let complaint = Complaint::new("an image of a registry has no sha256 beside it");
+            Err(complaint.hint(format!("write the digest of its manifest behind it: `{image}@sha256:HEX`")))
+        }
+        ImageSource::Https { .. } => Ok(image),
     }
 }

@@ -107,6 +107,7 @@ impl Lock {
 fn digests(build: &Build) -> impl Iterator<Item = &str> {
     let files: Vec<&BuildFile> = match &build.files {
         BuildFiles::Unified(file) => vec![file],
+        BuildFiles::Layers { .. } => vec![],
         BuildFiles::Archive { metadata, root } | BuildFiles::Squashfs { metadata, root } => vec![metadata, root],
     };
     files.into_iter().map(|file| file.sha256.as_str()).chain([build.fingerprint.0.as_str()])

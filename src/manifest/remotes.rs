@@ -40,7 +40,10 @@ impl Remotes {
         for remote in reader.entries("`remotes`", entry.key.span, &entry.node).unwrap_or_default() {
             let name = &remote.key.value;
             let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if name.is_empty() || !name.bytes().all(is_name) || matches!(name.as_str(), "file" | "http" | "https") {
+            if name.is_empty()
+                || !name.bytes().all(is_name)
+                || matches!(name.as_str(), "file" | "http" | "https" | "oci")
+            {
                 let complaint = Complaint::new(format!("`{name}` cannot be the name of an image server"));
                 reader.complain(remote.key.span, complaint.hint("a name is made of `a-z`, `0-9` and `-`"));
                 continue;
@@ -65,6 +68,10 @@ impl Remotes {
     }
 
     fn unknown(&self, remote: &str) -> Complaint {
+        if matches!(remote, "oci" | "file" | "http" | "https") {
+            let complaint = Complaint::new(format!("`{remote}:` is not written with `distro`"));
+            return complaint.hint(format!("write it with `image`: `image: {remote}:…`"));
+        }
         let known = || self.named.keys().map(String::as_str).chain([DEFAULT_NAME]);
         let hint = did_you_mean(remote, known()).unwrap_or_else(|| {
             format!("`remotes: {{{remote}: https://…}}` would make it known; there are {}", listed(known()))

@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::{reference, registry_name};
 use super::{ImageDigest, WebUrl};
 
-/// A distribution on an image server: `debian/12` of `https://images.linuxcontainers.org`.
+/// What a server offers under a name, one build after the other: a distribution of an image server, as `debian/12` of
+/// `https://images.linuxcontainers.org`, or a tag of a registry, as `library/debian:12`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Distro {
     /// Where it is offered.
@@ -17,7 +19,8 @@ pub struct Distro {
     pub name: DistroName,
 }
 
-/// The name of a distribution: DISTRO/RELEASE, with /VARIANT and /ARCH where these are not the usual ones. Lower case.
+/// The name of a distribution: DISTRO/RELEASE, with /VARIANT and /ARCH where these are not the usual ones, in lower case. Or
+/// REPOSITORY:TAG or REPOSITORY@DIGEST of a registry: no distribution has a colon in its name, and all of these have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DistroName(String);
@@ -64,6 +67,11 @@ impl DistroName {
         (&self.0, native_architecture())
     }
 
+    /// `text`, which whoever calls has checked.
+    pub(super) fn unchecked(text: String) -> DistroName {
+        DistroName(text)
+    }
+
     /// The name as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -91,7 +99,7 @@ impl TryFrom<String> for DistroName {
     type Error = DistroNameError;
 
     fn try_from(text: String) -> Result<DistroName, DistroNameError> {
-        text.parse()
+        if text.contains(':') { reference(&text).map_err(|_| DistroNameError(text)) } else { text.parse() }
     }
 }
 
@@ -109,7 +117,10 @@ impl fmt::Display for DistroName {
 
 impl fmt::Display for Distro {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name.fmt(f)
+        match self.name.repository() {
+            Some(_) => f.pad(&format!("oci:{}/{}", registry_name(self.server.host()), self.name)),
+            None => self.name.fmt(f),
+        }
     }
 }
 
@@ -124,7 +135,8 @@ pub struct Build {
     pub arch: String,
     /// When it was built, as the server writes it: `20241101_05:24`. The greatest text is the newest build.
     pub serial: String,
-    /// What identifies it: the SHA-256 of its files, one behind the other. Incus and LXD call it the fingerprint.
+    /// What identifies it: the SHA-256 of its files, one behind the other, which Incus and LXD call the fingerprint; of a
+    /// registry's image that of its manifest.
     pub fingerprint: ImageDigest,
     /// Its files.
     pub files: BuildFiles,
@@ -149,6 +161,11 @@ pub enum BuildFiles {
         metadata: BuildFile,
         /// The root file system.
         root: BuildFile,
+    },
+    /// The layers of an image of a registry, which its manifest names; the fingerprint is the manifest's digest.
+    Layers {
+        /// Bytes of all of them together, packed.
+        bytes: u64,
     },
 }
 
@@ -187,6 +204,7 @@ impl Build {
     pub fn size(&self) -> u64 {
         match &self.files {
             BuildFiles::Unified(file) => file.size,
+            BuildFiles::Layers { bytes } => *bytes,
             BuildFiles::Archive { metadata, root } | BuildFiles::Squashfs { metadata, root } => {
                 metadata.size.saturating_add(root.size)
             }

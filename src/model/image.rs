@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Distro, WebUrl, WebUrlError};
+use super::{Build, Distro, RegistryNameError, WebUrl, WebUrlError};
 
 /// A source of a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub enum ImageSource {
         /// SHA-256 that it must have, in lower-case hexadecimal.
         sha256: String,
     },
-    /// A distribution on an image server.
+    /// A distribution on an image server, or a tag of a registry.
     Distro(Distro),
 }
 
@@ -37,7 +37,7 @@ pub enum ImageSource {
 pub enum ParseImageError {
     /// No scheme that fleet knows.
     #[error(
-        "`{0}` is not an image source: write `busybox`, `file:PATH`, `file:PATH@sha256:HEX` or `https://…@sha256:HEX`"
+        "`{0}` is not an image source: write `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX` or `oci:HOST/REPOSITORY:TAG`"
     )]
     UnknownScheme(String),
     /// A checksum that is not one.
@@ -49,6 +49,9 @@ pub enum ParseImageError {
     /// An address that is none, or that is not fetched from.
     #[error(transparent)]
     BadUrl(#[from] WebUrlError),
+    /// What no registry has.
+    #[error(transparent)]
+    BadRegistryName(#[from] RegistryNameError),
     /// An address without a checksum: nobody could tell what it gives tomorrow.
     #[error("`{0}` needs a SHA-256: write `{0}@sha256:HEX`, or `sha256:` beside it")]
     NoSha256(String),
@@ -57,8 +60,8 @@ pub enum ParseImageError {
 impl FromStr for ImageSource {
     type Err = ParseImageError;
 
-    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX`. The path is left as written; whoever knows what it is
-    /// relative to makes it absolute.
+    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX`, `oci:HOST/REPOSITORY:TAG`. The path
+    /// is left as written; whoever knows what it is relative to makes it absolute.
     fn from_str(text: &str) -> Result<Self, ParseImageError> {
         if text == "busybox" {
             return Ok(ImageSource::Busybox);
@@ -67,6 +70,9 @@ impl FromStr for ImageSource {
             let (url, sha256) =
                 text.rsplit_once("@sha256:").ok_or_else(|| ParseImageError::NoSha256(text.to_owned()))?;
             return Ok(ImageSource::Https { url: url.parse()?, sha256: ImageDigest::parse_hex(sha256)? });
+        }
+        if let Some(name) = text.strip_prefix("oci:") {
+            return Ok(ImageSource::Distro(Distro::of_registry(name)?));
         }
         let rest = text.strip_prefix("file:").ok_or_else(|| ParseImageError::UnknownScheme(text.to_owned()))?;
         let (path, sha256) = match rest.rsplit_once("@sha256:") {

@@ -22,6 +22,7 @@ mod network;
 mod outcome;
 mod plan;
 mod port;
+mod registry;
 mod rule;
 mod security;
 mod size;
@@ -52,6 +53,7 @@ pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, Networ
 pub use outcome::{Event, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
 pub use port::{Listener, PortForward};
+pub use registry::RegistryNameError;
 pub use rule::{BRIDGE_GROUP, Comparison, Connection, Expression, Meta, Payload, Protocol, Rule};
 pub use security::{Capability, CapabilityChanges, Resource, ResourceLimit, Seccomp, SecuritySpec, UnknownWord};
 pub use size::{Bytes, Cpus, SizeError};

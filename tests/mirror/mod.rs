@@ -2,9 +2,11 @@
 //! that can be told to misbehave.
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test binary uses a part of it")]
 
+mod registry;
 mod serve;
 mod tree;
 
+pub(crate) use registry::{Image, Layer, Packing, Registry};
 pub(crate) use serve::{Fault, Server};
 pub(crate) use tree::{Forms, Tree, root_file_system, sha256};
 

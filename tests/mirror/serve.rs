@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Redirect(String),
     /// Knows no ranges: gives all each time.
     WithoutRanges,
+    /// Refuses whoever does not send this header, and says what it wants.
+    Wants { header: String, challenge: String },
 }
 
 /// A running server; it ends with its test.
@@ -39,6 +41,7 @@ struct State {
     /// `PATH` or `PATH RANGE`, as they came.
     requests: Mutex<Vec<String>>,
     agents: Mutex<Vec<String>>,
+    authorizations: Mutex<Vec<String>>,
     ended: AtomicBool,
 }
 
@@ -57,6 +60,7 @@ impl Server {
             faults: Mutex::default(),
             requests: Mutex::default(),
             agents: Mutex::default(),
+            authorizations: Mutex::default(),
             ended: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
@@ -97,6 +101,11 @@ impl Server {
         std::mem::take(&mut self.state.requests.lock().expect("not poisoned"))
     }
 
+    /// The headers `Authorization` since the last call.
+    pub(crate) fn authorizations(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.authorizations.lock().expect("not poisoned"))
+    }
+
     /// What the last client called itself.
     pub(crate) fn agent(&self) -> String {
         self.state.agents.lock().expect("not poisoned").last().cloned().unwrap_or_default()
@@ -119,7 +128,7 @@ impl State {
         let mut lines = BufReader::new(stream).lines();
         let first = lines.next().transpose()?.unwrap_or_default();
         let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-        let mut start = None;
+        let (mut start, mut authorization) = (None, String::new());
         for line in lines {
             let line = line?;
             let (name, value) = line.split_once(": ").unwrap_or((line.as_str(), ""));
@@ -127,6 +136,10 @@ impl State {
                 "" => break,
                 "range" => {
                     start = value.strip_prefix("bytes=").and_then(|range| range.trim_end_matches('-').parse().ok());
+                }
+                "authorization" => {
+                    self.authorizations.lock().expect("not poisoned").push(value.to_owned());
+                    value.clone_into(&mut authorization);
                 }
                 "user-agent" => self.agents.lock().expect("not poisoned").push(value.to_owned()),
                 _ => {}
@@ -137,6 +150,12 @@ impl State {
         let fault = self.faults.lock().expect("not poisoned").get(&path).cloned();
         if let Some(Fault::Redirect(to)) = &fault {
             return write!(stream, "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        }
+        if let Some(Fault::Wants { header, challenge }) = &fault
+            && *header != authorization
+        {
+            let head = format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}");
+            return write!(stream, "{head}\r\nContent-Length: 0\r\n\r\n");
         }
         // The only sign of a serial that is encoded.
         let Ok(content) = fs::read(self.dir.join(path.replace("%3A", ":"))) else {
@@ -161,7 +180,7 @@ impl State {
         write!(stream, "{head}Connection: close\r\n\r\n")?;
         let upto = match fault {
             Some(Fault::CutAfter(bytes) | Fault::EndAfter(bytes) | Fault::StallAfter(bytes)) => bytes.min(rest.len()),
-            Some(Fault::Redirect(_) | Fault::WithoutRanges) | None => rest.len(),
+            Some(Fault::Redirect(_) | Fault::WithoutRanges | Fault::Wants { .. }) | None => rest.len(),
         };
         stream.write_all(&rest[..upto])?;
         while matches!(self.faults.lock().expect("not poisoned").get(&path), Some(Fault::StallAfter(_))) {

@@ -229,6 +229,10 @@ containers:
   e: {{image: {{https: 'https://a.example/x.tar.xz'}}}}
   f: {{image: {{https: 'https://a.example/x.tar.xz', source: 'file:x'}}}}
   g: {{image: {{sha256: {sum}}}}}
+  h: {{image: 'oci:debian:12'}}
+  i: {{image: {{source: 'oci:docker.io/library/debian:12', sha256: {sum}}}}}
+  j: {{distro: 'oci:docker.io/library/debian:12'}}
+  k: {{image: 'oci:reg.example/Debian'}}
 "
     );
     insta::assert_snapshot!(findings(&text), @r"
@@ -242,5 +246,9 @@ containers:
     13:22 `https://a.example/x.tar.xz` needs a SHA-256: write `https://a.example/x.tar.xz@sha256:HEX`, or `sha256:` beside it
     14:15 `source` and `https` exclude each other (leave one of them out)
     15:7 `image` has neither `source` nor `https` (write `source: file:PATH`, or `https: https://…` and `sha256`)
+    16:14 `oci:debian:12` has no registry: write `oci:HOST/REPOSITORY:TAG`, such as `oci:docker.io/library/debian:12`
+    17:66 an image of a registry has no sha256 beside it (write the digest of its manifest behind it: `oci:docker.io/library/debian:12@sha256:HEX`)
+    18:15 `oci:` is not written with `distro` (write it with `image`: `image: oci:…`)
+    19:14 `Debian` is not an image of a registry: a repository is made of `a-z`, `0-9`, `.`, `_`, `-` and `/`, a tag also of `A-Z`
     ");
 }

@@ -264,6 +264,7 @@ containers:
   c: {{image: 'https://a.example/x.tar.xz@sha256:{sum}'}}
   d: {{image: {{https: 'https://a.example/x.tar.xz', sha256: {sum}}}}}
   e: {{image: {{source: 'https://a.example/x.tar.xz', sha256: {sum}}}}}
+  f: {{image: 'oci:reg.example:5000/app'}}
 "
     );
     let fleet = accepted(&text);
@@ -278,6 +279,8 @@ containers:
     for name in ["c", "d", "e"] {
         assert_eq!(container(&fleet, name).image, archive);
     }
+    let image = Distro::of_registry("reg.example:5000/app:latest").expect("a name");
+    assert_eq!(container(&fleet, "f").image, ImageSource::Distro(image));
     let elsewhere = |name: &str| match name {
         "FLEET_IMAGE_SERVER" => Some("http://localhost:8000".to_owned()),
         _ => environment(name),
