@@ -251,6 +251,29 @@ fn what_a_registry_gives_is_checked_and_hostile_layers_are_refused() {
 }
 
 #[test]
+fn what_a_registry_no_longer_has_is_said_and_a_newer_build_is_offered() {
+    let mut image = Image::new(&[Layer::made_by("echo x > x", Packing::Gzip)], "2024-11-01T05:24:00Z");
+    let old = image.publish();
+    let server = Server::new(&image.path());
+    let world = World::new();
+    world.write(&fleet(&server.url()[7..], "10.211.103.0/24"));
+    let pinned = world.fleet(&["update"]).expect(0).stdout;
+    assert!(pinned.contains("→ 20241101_05:24"), "{pinned}");
+    // A time that is before the old one is no reason to keep a tag from moving.
+    image.config["created"] = json!("1970-01-01T00:00:00Z");
+    image.publish();
+    fs::remove_file(image.path().join("v2/app/manifests").join(old)).expect("removed");
+    let gone = world.fleet(&["image", "pull"]).expect(1).stderr.replace(&server.url(), "SERVER");
+    insta::assert_snapshot!(gone.replace(&server.url()[7..], "HOST"), @r"
+    error: cannot use image `oci:HOST/app:1`: `SERVER` no longer has its build 20241101_05:24
+      hint: `fleet update oci:HOST/app:1` moves to the newest build
+    ");
+    world.fleet(&["update", &format!("oci:{}/app:1", &server.url()[7..])]).expect(0);
+    world.fleet(&["image", "pull"]).expect(0);
+    assert_eq!(fs::read_to_string(stored(&world).join("x")).expect("readable"), "x\n");
+}
+
+#[test]
 fn a_layer_takes_nothing_away_outside_its_tree() {
     let world = World::new();
     let victim = world.dir.path().join("victim");

@@ -111,8 +111,9 @@ fn unpack_failed(path: &Path) -> impl FnOnce(TreeError) -> ImageError + use<> {
 }
 
 /// Servers keep a build for some days only.
-fn gone(error: ImageError, build: &Build) -> ImageError {
-    let Build { distro, server, serial, .. } = build;
+pub(super) fn gone(error: ImageError, build: &Build) -> ImageError {
+    let Build { server, serial, .. } = build;
+    let distro = build.distro();
     match error {
         ImageError::Web(WebError::Refused { status: 404 | 410, .. }) => ImageError::Unavailable {
             image: distro.to_string(),

@@ -16,7 +16,7 @@ use super::digest::hex;
 use super::download::{Wanted, load};
 use super::error::ImageError;
 use super::layers::{self, Layer};
-use super::remote::Tell;
+use super::remote::{Tell, gone};
 use super::source::Unavailable;
 use super::tree::{Limits, Tree};
 use super::web::{Web, WebError};
@@ -37,10 +37,12 @@ pub(super) fn resolve(image: &Distro) -> Result<Build, Unavailable> {
 /// images have the same ones.
 pub(super) fn fetch(layout: &Layout, build: &Build, root: &Path, tell: Tell<'_>) -> Result<(), ImageError> {
     let image = build.distro();
-    let unavailable = |error: RegistryError| ImageError::Unavailable {
-        image: image.to_string(),
-        why: error.to_string(),
-        hint: hint(&error, &image),
+    let unavailable = |error: RegistryError| match error {
+        RegistryError::Web(error @ WebError::Refused { status: 404, .. }) => gone(error.into(), build),
+        error => {
+            let (why, hint) = (error.to_string(), hint(&error, &image));
+            ImageError::Unavailable { image: image.to_string(), why, hint }
+        }
     };
     let repository = Repository::new(&image).map_err(unavailable)?;
     let pulled = repository.pull(&build.fingerprint).map_err(unavailable)?;
@@ -52,7 +54,8 @@ pub(super) fn fetch(layout: &Layout, build: &Build, root: &Path, tell: Tell<'_>)
         let url = repository.url("blobs", &format!("sha256:{}", layer.sha256)).map_err(unavailable)?;
         let wanted = Wanted { url, sha256: &layer.sha256, size: Some(layer.size) };
         let tell = |done: u64, _| tell(before + done, Some(total));
-        let loaded = load(&repository.web, &wanted, &layout.downloads(), Sha256::new(), &tell)?;
+        let loaded = load(&repository.web, &wanted, &layout.downloads(), Sha256::new(), &tell)
+            .map_err(|error| gone(error, build))?;
         let layer = Layer { file: &loaded.file, contents: content, limits: Limits::IMAGE };
         layers::apply(&layer, &mut tree).map_err(|source| ImageError::Unpack { path: loaded.path.clone(), source })?;
         before += wanted.size.unwrap_or_default();
