@@ -37,6 +37,9 @@ pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result
     if plans.iter().any(|plan| !plan.conflicts.is_empty()) {
         return Ok(refuse_conflicts(session.console, &plans));
     }
+    if let Goal::Applied { locked: true } = goal {
+        lock::refuse_making(&plans)?;
+    }
     if session.console.verbosity != Verbosity::Quiet {
         show(session.console, fleets, &plans, goal);
     }

@@ -47,10 +47,10 @@ fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcom
     let mut progress = Progress::new(place.session.console, plan.steps.len());
     let (events, mut happened) = unbounded_channel();
     let listener = events.downgrade();
-    let images = installation.images.clone().heard_by(move |transfer| {
+    let images = installation.images.clone().heard_by(move |news| {
         // Weak, for the performer outlives the work.
         if let Some(events) = listener.upgrade() {
-            let _ = events.send(Event::Transferred(transfer));
+            let _ = events.send(Event::Image(news));
         }
     });
     let performer = HostPerformer::new(&installation.layout, engine, images, fleet);

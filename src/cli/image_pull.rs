@@ -58,7 +58,7 @@ fn used_by(fleet: &Fleet) -> Vec<(ImageSource, Option<Build>)> {
     let sources: BTreeSet<&ImageSource> = fleet.containers.iter().map(|spec| &spec.image).collect();
     let pin = |source: &ImageSource| match source {
         ImageSource::Distro(distro) => fleet.pin(distro),
-        ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } => None,
+        ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } | ImageSource::Bootstrap(_) => None,
     };
     sources.into_iter().map(|source| (source.clone(), pin(source))).collect()
 }
@@ -67,7 +67,7 @@ fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>) -> Result
     let report = TransferReport::new(session.console);
     let images = Images::new(session.layout.clone()).heard_by({
         let report = report.clone();
-        move |transfer| report.hear(&transfer)
+        move |news| report.hear(&news)
     });
     let mut pulled = Vec::new();
     for (source, pin) in wanted {

@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::global::Session;
 use crate::image::Images;
 use crate::manifest::Lock;
-use crate::model::{Build, Distro, Fleet, Host, ImageSource, ImageState, StepFailure};
+use crate::model::{Action, Build, Distro, Fleet, Host, ImageSource, ImageState, Plan, StepFailure};
 use crate::store::write_atomic;
 
 /// The pins of `fleet` that go with what was found on `host`: those that there are, and one for each distribution that had
@@ -78,6 +78,19 @@ pub(super) fn require_pins(fleets: &[Fleet]) -> Result<(), CliError> {
             return Err(CliError::usage(
                 format!("`{distro}` of `{}` is not pinned in `{}`", distro.server, path.display()),
                 "run `fleet apply` without `--locked`, or `fleet update`, and keep the lock file",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses plans by which an image would be made here: what it would consist of, nothing pins.
+pub(super) fn refuse_making(plans: &[Plan]) -> Result<(), CliError> {
+    for step in plans.iter().flat_map(|plan| &plan.steps) {
+        if let Action::FetchImage { source: ImageSource::Bootstrap(request), .. } = &step.action {
+            return Err(CliError::usage(
+                format!("`{request}` is not in the image store, and what is made of an archive is not pinned"),
+                "make it with `fleet image pull`, or run `fleet apply` without `--locked`",
             ));
         }
     }

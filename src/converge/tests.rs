@@ -120,7 +120,7 @@ fn run_until(
             }
             Event::Finished(step, StepResult::Skipped) => writeln!(text, "{} skipped", step.id),
             Event::Draining => writeln!(text, "draining"),
-            Event::Transferred(transfer) => writeln!(text, "{transfer:?}"),
+            Event::Image(news) => writeln!(text, "{news:?}"),
         };
     }
     (text, outcome, probe)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::edit::{Attributes, Editor};
 use super::inittab::{self, Dialect};
-use super::{GuestError, Occasion};
+use super::{GuestError, Occasion, runit};
 
 const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
 /// distrobuilder's generator, which does all that and more in images that have it.
@@ -22,7 +22,8 @@ pub(super) fn adapt_init(editor: &Editor<'_>, occasion: Occasion) -> Result<(), 
     }
     mask_failing_units(editor)?;
     tell_openrc(editor)?;
-    adapt_inittab(editor)
+    adapt_inittab(editor)?;
+    runit::adapt_services(editor)
 }
 
 fn mask_failing_units(editor: &Editor<'_>) -> Result<(), GuestError> {

@@ -16,6 +16,7 @@ mod names;
 mod network;
 mod placeholders;
 mod resolvers;
+mod runit;
 mod sshd;
 mod sudo;
 mod table;

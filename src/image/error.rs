@@ -1,5 +1,6 @@
 //! What can go wrong with images, and what the user can do about it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,15 @@ pub enum ImageError {
         /// Why.
         source: TreeError,
     },
+    /// It could not be made on this host.
+    #[error("cannot make `{image}`")]
+    NotMade {
+        /// The image, as the fleet file writes it.
+        image: String,
+        /// What the program that makes it said last.
+        #[source]
+        words: LastWords,
+    },
     /// A stored image cannot be gone through.
     #[error("cannot go through the image in `{}`", path.display())]
     Walk {
@@ -83,6 +93,9 @@ impl ImageError {
             }
             ImageError::Changed { .. } => Some("it was changed meanwhile: run the command again".to_owned()),
             ImageError::Unpack { source, .. } | ImageError::Walk { source, .. } => source.hint().map(str::to_owned),
+            ImageError::NotMade { .. } => {
+                Some("check the names of its packages, and that this host's APT reaches its archive".to_owned())
+            }
             ImageError::Io { source, .. } => io_hint(source).map(str::to_owned),
         }
     }
@@ -93,6 +106,18 @@ impl ImageError {
         move |source| ImageError::Io { verb, path, source }
     }
 }
+
+/// The last lines of a program that failed.
+#[derive(Debug)]
+pub struct LastWords(pub(super) Vec<String>);
+
+impl fmt::Display for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n    "))
+    }
+}
+
+impl std::error::Error for LastWords {}
 
 /// Why a root file system could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,11 @@
 //! Start at [`Images`]. A source is located (`source`) or resolved to a build on a server (`streams`,
 //! `registry`), then fetched (`fetch`,
 //! `remote`): a file is loaded (`download`, `web`), an archive is hashed, decoded (`format`), read (`entries`) and written
-//! (`unpack`), several one upon the other (`layers`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`); all of them
-//! write through `tree`. This room knows no containers.
+//! (`unpack`), several one upon the other (`layers`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`), a Debian
+//! is made by mmdebstrap (`bootstrap`); all of them write through `tree`. This room knows no containers.
 
+mod apt;
+mod bootstrap;
 mod busybox;
 mod contents;
 mod copy;
@@ -47,12 +49,13 @@ pub use error::{ImageError, TreeError, WebError};
 use self::digest::DigestCache;
 use self::source::{Located, Unavailable};
 use self::store::Draft;
+use self::tree::Limits;
 use self::turn::Turn;
-use crate::model::{Build, Distro, ImageDigest, ImageSource, ImageState, Transfer};
+use crate::model::{Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, Transfer};
 use crate::store::Layout;
 
-/// Hears how transfers from servers go.
-type Listener = Arc<dyn Fn(Transfer) + Send + Sync>;
+/// Hears how far images are.
+type Listener = Arc<dyn Fn(ImageNews) + Send + Sync>;
 
 /// The images of one installation.
 #[derive(Clone)]
@@ -89,9 +92,9 @@ impl Images {
         Images { layout, listener: None }
     }
 
-    /// The same, telling `listener` of each piece that comes from a server.
+    /// The same, telling `listener` of each piece that comes from a server, and of what is being made here.
     #[must_use]
-    pub fn heard_by(self, listener: impl Fn(Transfer) + Send + Sync + 'static) -> Images {
+    pub fn heard_by(self, listener: impl Fn(ImageNews) + Send + Sync + 'static) -> Images {
         Images { listener: Some(Arc::new(listener)), ..self }
     }
 
@@ -107,6 +110,12 @@ impl Images {
                 .and_then(|located| located.digest(sha256.as_deref(), &self.digests())),
             ImageSource::Https { sha256, .. } => Ok(ImageDigest(sha256.clone())),
             ImageSource::Distro(distro) => return self.kept_state(distro),
+            ImageSource::Bootstrap(request) => {
+                let digest = bootstrap::digest(request);
+                // What is there needs nobody who could make it.
+                let can_be_had = || bootstrap::check(request).map(|()| digest.clone());
+                if store::has(&self.layout, &digest) { Ok(digest) } else { can_be_had() }
+            }
         };
         match digest {
             Ok(digest) if store::has(&self.layout, &digest) => ImageState::Stored(digest),
@@ -162,11 +171,12 @@ impl Images {
         if store::has(&self.layout, digest) {
             return Ok(());
         }
-        let tell = |done, total| {
+        let news = |news| {
             if let Some(listener) = &self.listener {
-                listener(Transfer { image: source.to_string(), done, total });
+                listener(news);
             }
         };
+        let tell = |done, total| news(ImageNews::Transferred(Transfer { image: source.to_string(), done, total }));
         let local = |located: Result<Located, Unavailable>| {
             let located = located.map_err(|unavailable| unavailable_image(source, unavailable))?;
             let draft = Draft::begin(&self.layout, digest)?;
@@ -179,6 +189,15 @@ impl Images {
             (ImageSource::Https { url, sha256 }, _) => {
                 let draft = Draft::begin(&self.layout, digest)?;
                 remote::fetch_archive(&self.layout, url, sha256, &draft.root(), &tell)?;
+                draft
+            }
+            (ImageSource::Bootstrap(request), _) => {
+                bootstrap::check(request).map_err(|unavailable| unavailable_image(source, unavailable))?;
+                let draft = Draft::begin(&self.layout, digest)?;
+                let tell = |stage: &str| {
+                    news(ImageNews::Making { image: source.to_string(), stage: stage.to_owned() });
+                };
+                bootstrap::make(request, &draft.root(), &draft.scratch(), Limits::IMAGE, &tell)?;
                 draft
             }
             (ImageSource::Distro(_), Some(build)) => {

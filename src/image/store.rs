@@ -80,6 +80,11 @@ impl Draft {
         self.path.join("rootfs")
     }
 
+    /// A place beside it, for what must be gone before it is published.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.path.join("scratch")
+    }
+
     /// Makes the finished draft the image `digest` that came from `source`.
     pub(super) fn publish(
         self,

@@ -4,7 +4,8 @@ use super::findings::Complaint;
 use super::keys;
 use super::node::{Entry, Value};
 use super::reader::{Reader, Section, Setting};
-use crate::model::{ImageDigest, ImageSource, ParseImageError, WebUrl, WebUrlError};
+use super::scalar;
+use crate::model::{Bootstrap, ImageDigest, ImageSource, InitChoice, ParseImageError, WebUrl, WebUrlError};
 
 /// Reads the one of `distro` and `image` that `section` has.
 pub(super) fn image(reader: &mut Reader, section: &Section<'_>) -> Setting<ImageSource> {
@@ -26,7 +27,7 @@ fn distro(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
     reader.accept(entry.place(), distro)
 }
 
-/// `image` as one text, or as a mapping of `source` or `https`, and `sha256`.
+/// `image` as one text, or as a mapping of `source` or `https`, and `sha256`, or of `bootstrap` and what goes with it.
 fn source(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
     if !matches!(entry.node.value, Value::Mapping(_)) {
         let text = reader.text(entry)?;
@@ -37,6 +38,15 @@ fn source(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
     let sha256 = section.scalar(reader, "sha256", |text| {
         ImageDigest::parse_hex(text).map_err(|error| Complaint::new(error.to_string()))
     });
+    if section.entry("bootstrap").is_some() {
+        return bootstrap(reader, &section);
+    }
+    for key in ["packages", "init", "serial"] {
+        if let Some(entry) = section.entry(key) {
+            let complaint = Complaint::new(format!("`{key}` says what is made by `bootstrap`"));
+            reader.complain(entry.key.span, complaint.hint("write `bootstrap: debian/12`, or leave it out"));
+        }
+    }
     match (section.entry("source"), section.entry("https")) {
         (Some(source), None) => {
             let text = reader.text(source)?;
@@ -64,12 +74,49 @@ fn source(reader: &mut Reader, entry: &Entry) -> Option<ImageSource> {
             None
         }
         (None, None) => {
-            let complaint = Complaint::new("`image` has neither `source` nor `https`");
-            let hint = "write `source: file:PATH`, or `https: https://…` and `sha256`";
+            let complaint = Complaint::new("`image` has neither `source` nor `https` nor `bootstrap`");
+            let hint = "write `source: file:PATH`, or `https: https://…` and `sha256`, or `bootstrap: debian/12`";
             reader.complain(entry.key.span, complaint.hint(hint));
             None
         }
     }
+}
+
+/// What `bootstrap` and the keys beside it ask for.
+fn bootstrap(reader: &mut Reader, section: &Section<'_>) -> Option<ImageSource> {
+    for key in ["source", "https", "sha256"] {
+        if let Some(entry) = section.entry(key) {
+            let complaint = Complaint::new(format!("`bootstrap` and `{key}` exclude each other"));
+            reader.complain(entry.key.span, complaint.hint("leave one of them out"));
+        }
+    }
+    let request = section.scalar(reader, "bootstrap", |text| {
+        text.parse::<Bootstrap>().map_err(|error| Complaint::new(error.to_string()))
+    });
+    let init = section.scalar(reader, "init", |text| scalar::one_of("init", text, &InitChoice::ALL));
+    let serial = section.scalar(reader, "serial", serial);
+    let packages = section.setting(reader, "packages", |reader, entry| {
+        let items = reader.list(entry)?;
+        items.iter().map(|node| reader.item("a package", entry.key.span, node).map(str::to_owned)).collect()
+    });
+    let request = Bootstrap {
+        init: init.value().copied().unwrap_or_default(),
+        serial: serial.value().cloned(),
+        ..request.value()?.clone()
+    };
+    let place = packages.given().map(|packages| packages.span).unwrap_or_default();
+    let packages: Vec<String> = packages.value().cloned().unwrap_or_default();
+    let request = request.with_packages(packages).map_err(|error| Complaint::new(error.to_string()));
+    reader.accept(place, request).map(ImageSource::Bootstrap)
+}
+
+/// A word that tells one making from another.
+fn serial(text: &str) -> Result<String, Complaint> {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_sign) {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new(format!("`{}` is no serial", text.escape_debug())).hint("write a word such as `2` or `2026-11`"))
 }
 
 /// The archive at `text`, the value of `entry`, with its checksum beside it or behind it.
@@ -102,7 +149,9 @@ fn parsed(reader: &Reader, text: &str) -> Result<ImageSource, Complaint> {
             let path = reader.files.path(&path.to_string_lossy())?;
             Ok(ImageSource::File { path, sha256 })
         }
-        ImageSource::Busybox | ImageSource::Https { .. } | ImageSource::Distro(_) => Ok(source),
+        ImageSource::Busybox | ImageSource::Https { .. } | ImageSource::Distro(_) | ImageSource::Bootstrap(_) => {
+            Ok(source)
+        }
     }
 }
 
@@ -117,6 +166,7 @@ fn with_sha256(image: ImageSource, sha256: String) -> Result<ImageSource, Compla
             let complaint = Complaint::new("an image of a registry has no sha256 beside it");
             Err(complaint.hint(format!("write the digest of its manifest behind it: `{image}@sha256:HEX`")))
         }
+        ImageSource::Bootstrap(_) => Err(Complaint::new("`bootstrap` has no sha256: it is made on the host")),
         ImageSource::Https { .. } => Ok(image),
     }
 }

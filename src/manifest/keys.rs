@@ -60,7 +60,8 @@ pub(super) const DEVICE: Keys = Keys { known: &["source", "target", "mode"], pla
 pub(super) const USER: Keys = Keys { known: &["name", "uid", "shell", "sudo", "ssh_keys"], planned: &[] };
 
 /// Keys of `image` as a mapping.
-pub(super) const IMAGE: Keys = Keys { known: &["source", "https", "sha256"], planned: &[] };
+pub(super) const IMAGE: Keys =
+    Keys { known: &["source", "https", "sha256", "bootstrap", "packages", "init", "serial"], planned: &[] };
 
 /// Keys of `templates`: the built-in templates that a fleet file may replace.
 pub(super) const TEMPLATES: Keys = Keys {

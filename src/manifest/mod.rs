@@ -120,7 +120,9 @@ pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<
 /// The image that `text` stands for on a command line: a distribution as `distro` has it, or else what `image` has as one
 /// text. What is wrong with it, and the likely fix, if it is neither.
 pub fn image_source(text: &str) -> Result<ImageSource, (String, Option<String>)> {
-    if ["file:", "http:", "https:", "oci:"].iter().any(|scheme| text.starts_with(scheme)) || text == "busybox" {
+    if ["file:", "http:", "https:", "oci:", "bootstrap:"].iter().any(|scheme| text.starts_with(scheme))
+        || text == "busybox"
+    {
         return text.parse().map_err(|error: ParseImageError| (error.to_string(), None));
     }
     let distro = Remotes::new(&|name| env::var(name).ok()).distro(text);

@@ -42,7 +42,7 @@ impl Remotes {
             let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             if name.is_empty()
                 || !name.bytes().all(is_name)
-                || matches!(name.as_str(), "file" | "http" | "https" | "oci")
+                || matches!(name.as_str(), "file" | "http" | "https" | "oci" | "bootstrap")
             {
                 let complaint = Complaint::new(format!("`{name}` cannot be the name of an image server"));
                 reader.complain(remote.key.span, complaint.hint("a name is made of `a-z`, `0-9` and `-`"));
@@ -68,7 +68,7 @@ impl Remotes {
     }
 
     fn unknown(&self, remote: &str) -> Complaint {
-        if matches!(remote, "oci" | "file" | "http" | "https") {
+        if matches!(remote, "oci" | "file" | "http" | "https" | "bootstrap") {
             let complaint = Complaint::new(format!("`{remote}:` is not written with `distro`"));
             return complaint.hint(format!("write it with `image`: `image: {remote}:…`"));
         }

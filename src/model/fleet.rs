@@ -57,7 +57,9 @@ impl Fleet {
     pub fn distros(&self) -> Vec<&Distro> {
         let distros = self.containers.iter().filter_map(|spec| match &spec.image {
             ImageSource::Distro(distro) => Some(distro),
-            ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } => None,
+            ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } | ImageSource::Bootstrap(_) => {
+                None
+            }
         });
         distros.collect::<BTreeSet<_>>().into_iter().collect()
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Distro, RegistryNameError, WebUrl, WebUrlError};
+use super::{Bootstrap, BootstrapError, Build, Distro, RegistryNameError, WebUrl, WebUrlError};
 
 /// A source of a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub enum ImageSource {
     },
     /// A distribution on an image server, or a tag of a registry.
     Distro(Distro),
+    /// One that is made on this host, of the packages of a Debian archive.
+    Bootstrap(Bootstrap),
 }
 
 /// Why a text is not an image source.
@@ -37,7 +39,7 @@ pub enum ImageSource {
 pub enum ParseImageError {
     /// No scheme that fleet knows.
     #[error(
-        "`{0}` is not an image source: write `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX` or `oci:HOST/REPOSITORY:TAG`"
+        "`{0}` is not an image source: write `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX`, `oci:HOST/REPOSITORY:TAG` or `bootstrap:debian/12`"
     )]
     UnknownScheme(String),
     /// A checksum that is not one.
@@ -52,6 +54,9 @@ pub enum ParseImageError {
     /// What no registry has.
     #[error(transparent)]
     BadRegistryName(#[from] RegistryNameError),
+    /// What cannot be made on a host.
+    #[error(transparent)]
+    BadBootstrap(#[from] BootstrapError),
     /// An address without a checksum: nobody could tell what it gives tomorrow.
     #[error("`{0}` needs a SHA-256: write `{0}@sha256:HEX`, or `sha256:` beside it")]
     NoSha256(String),
@@ -60,8 +65,8 @@ pub enum ParseImageError {
 impl FromStr for ImageSource {
     type Err = ParseImageError;
 
-    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX`, `oci:HOST/REPOSITORY:TAG`. The path
-    /// is left as written; whoever knows what it is relative to makes it absolute.
+    /// `busybox`, `file:PATH`, `file:PATH@sha256:HEX`, `https://…@sha256:HEX`, `oci:HOST/REPOSITORY:TAG`,
+    /// `bootstrap:debian/12`. The path is left as written; whoever knows what it is relative to makes it absolute.
     fn from_str(text: &str) -> Result<Self, ParseImageError> {
         if text == "busybox" {
             return Ok(ImageSource::Busybox);
@@ -73,6 +78,9 @@ impl FromStr for ImageSource {
         }
         if let Some(name) = text.strip_prefix("oci:") {
             return Ok(ImageSource::Distro(Distro::of_registry(name)?));
+        }
+        if let Some(name) = text.strip_prefix("bootstrap:") {
+            return Ok(ImageSource::Bootstrap(name.parse()?));
         }
         let rest = text.strip_prefix("file:").ok_or_else(|| ParseImageError::UnknownScheme(text.to_owned()))?;
         let (path, sha256) = match rest.rsplit_once("@sha256:") {
@@ -93,6 +101,7 @@ impl fmt::Display for ImageSource {
             ImageSource::File { path, .. } => f.pad(&format!("file:{}", path.display())),
             ImageSource::Https { url, .. } => f.pad(url.as_str()),
             ImageSource::Distro(distro) => distro.fmt(f),
+            ImageSource::Bootstrap(bootstrap) => bootstrap.fmt(f),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Start at [`Fleet`] (desired), [`Host`] (observed) and [`Plan`] (the difference). This room does no IO and
 //! knows neither YAML nor an engine nor the kernel.
 
+mod bootstrap;
 mod command;
 mod container;
 mod distro;
@@ -29,6 +30,7 @@ mod size;
 mod traffic;
 mod web_url;
 
+pub use bootstrap::{Bootstrap, BootstrapError, Family, InitChoice};
 pub use command::{GuestCommand, IdOrName, Program, TerminalUse, UserChoice, UserChoiceError};
 pub use container::{
     ContainerRecord, ContainerSpec, ContainerState, Init, InitKind, MonitorState, Ownership, Restart, Restarting,
@@ -50,7 +52,7 @@ pub use login::{Login, UnquotablePath};
 pub use mount::{DeviceSpec, MountIds, MountSource, MountSpec};
 pub use name::{ContainerName, FleetName, NameError};
 pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState};
-pub use outcome::{Event, Outcome, StepFailure, StepResult, Transfer};
+pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
 pub use port::{Listener, PortForward};
 pub use registry::RegistryNameError;

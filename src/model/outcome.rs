@@ -13,8 +13,22 @@ pub enum Event {
     Finished(Step, StepResult),
     /// The user asked to stop: running steps are finished, no other begins.
     Draining,
-    /// More of an image has come from a server.
+    /// More is there of an image.
+    Image(ImageNews),
+}
+
+/// What is heard of an image that is not in the store yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageNews {
+    /// More of it has come from a server.
     Transferred(Transfer),
+    /// It is made on this host, and this has begun.
+    Making {
+        /// The image, as a fleet file writes it.
+        image: String,
+        /// What is being done, in the words of whoever makes it.
+        stage: String,
+    },
 }
 
 /// How far the loading of an image is.

@@ -1,11 +1,13 @@
 //! Compares a container with what is asked for, field by field, in words.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::container::Activity;
 use super::{Scene, compare_access, compare_guest, compare_limits, image};
 use crate::model::{
-    ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, PortForward, Restart,
+    Bootstrap, ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, PortForward,
+    Restart,
 };
 
 /// One thing in which a container is not as asked for.
@@ -138,6 +140,9 @@ fn compare_image(found: &mut Differences, scene: &Scene, record: &ContainerRecor
                 found.note(Remedy::Configure, format!("image {new}: checksum changed"));
             }
         }
+        Some(_) if same_name && let (ImageSource::Bootstrap(old), ImageSource::Bootstrap(new)) = (old, new) => {
+            compare_bootstrap(found, old, new);
+        }
         Some(digest) if same_name => {
             found.note(Remedy::Rebuild, format!("image content {} → {}", record.image.short(), digest.short()));
         }
@@ -145,6 +150,22 @@ fn compare_image(found: &mut Differences, scene: &Scene, record: &ContainerRecor
         None if same_name && matches!(new, ImageSource::Distro(_)) => {}
         None if same_name && old != new => found.note(Remedy::Rebuild, format!("image {new}: checksum changed")),
         Some(_) | None => found.compare(Remedy::Rebuild, "image", &old.to_string(), &new.to_string()),
+    }
+}
+
+/// Two requests of one name are two images.
+fn compare_bootstrap(found: &mut Differences, old: &Bootstrap, new: &Bootstrap) {
+    let Bootstrap { family: _, release: _, arch: _, init, packages, serial } = new;
+    let named = |packages: &BTreeSet<String>| -> Vec<(String, ())> {
+        packages.iter().map(|package| (package.clone(), ())).collect()
+    };
+    let word = |serial: &Option<String>| serial.clone().unwrap_or_else(|| "none".to_owned());
+    found.compare(Remedy::Rebuild, "image init", &old.init.word(), &init.word());
+    found.compare_named(Remedy::Rebuild, "image packages", &named(&old.packages), &named(packages));
+    found.compare(Remedy::Rebuild, "image serial", &word(&old.serial), &word(serial));
+    if old == new {
+        // Another fleet has another way to make it.
+        found.note(Remedy::Rebuild, format!("image {new}: made in another way"));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::conflict;
 use super::steps::{Draft, Place};
-use crate::model::{Action, Bytes, Consequence, Host, ImageDigest, ImageSource, ImageState};
+use crate::model::{Action, Bootstrap, Build, Bytes, Consequence, Host, ImageDigest, ImageSource, ImageState};
 
 /// The digest of what `source` is now, if that is known.
 pub(super) fn digest_of<'a>(host: &'a Host, source: &ImageSource) -> Option<&'a ImageDigest> {
@@ -34,15 +34,31 @@ pub(super) fn fetch<'a>(
             }
         };
         if !fetches.contains_key(digest) && !is_stored(host, digest) {
-            let reason = build.map_or_else(
-                || "not in the image store".to_owned(),
-                |build| format!("not in the image store: build {}, {} to load", build.serial, Bytes(build.size())),
-            );
+            let reason = reason(source, build.map(|build| &**build));
             let action = Action::FetchImage { source: source.clone(), digest: digest.clone(), build: build.cloned() };
             fetches.insert(digest.clone(), draft.add(action, reason, Consequence::None));
         }
     }
     fetches
+}
+
+/// Why it is fetched, and what that takes.
+fn reason(source: &ImageSource, build: Option<&Build>) -> String {
+    let how = match (source, build) {
+        (_, Some(build)) => format!(": build {}, {} to load", build.serial, Bytes(build.size())),
+        (ImageSource::Bootstrap(request), None) => format!(": made here by mmdebstrap, with {}", contents(request)),
+        (
+            ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } | ImageSource::Distro(_),
+            None,
+        ) => String::new(),
+    };
+    format!("not in the image store{how}")
+}
+
+/// What a root file system that is made here has.
+fn contents(request: &Bootstrap) -> String {
+    let packages: Vec<&str> = request.packages.iter().map(String::as_str).collect();
+    [&[request.init.word()], packages.as_slice()].concat().join(", ")
 }
 
 /// Whether the store has it, by whatever source.

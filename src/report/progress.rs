@@ -48,9 +48,9 @@ impl Progress {
             Event::Draining => {
                 self.line("stopping: what runs is finished, nothing else begins; once more quits at once");
             }
-            Event::Transferred(transfer) => {
+            Event::Image(news) => {
                 let bars = self.bars.as_ref().map(|bars| &bars.lines);
-                if let Some(line) = self.transfers.hear(transfer, bars) {
+                if let Some(line) = self.transfers.hear(news, bars) {
                     self.line(&line);
                 }
             }

@@ -1,21 +1,37 @@
-//! Images on their way from servers: a bar for each on a terminal, a line when it begins elsewhere.
+//! Images on their way from servers, or in the making: a bar for each on a terminal, a line when something begins
+//! elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Console, Verbosity};
-use crate::model::{Bytes, Transfer};
+use crate::model::{Bytes, ImageNews, Transfer};
 
 /// The transfers that are under way.
 #[derive(Default)]
 pub(crate) struct Transfers(BTreeMap<String, Option<ProgressBar>>);
 
 impl Transfers {
-    /// Takes note of `transfer`; with `bars` it is drawn there. Returns a line for those who see no bar, at its begin.
-    pub(crate) fn hear(&mut self, transfer: &Transfer, bars: Option<&MultiProgress>) -> Option<String> {
+    /// Takes note of `news`; with `bars` it is drawn there. Returns a line for those who see no bar, when something begins.
+    pub(crate) fn hear(&mut self, news: &ImageNews, bars: Option<&MultiProgress>) -> Option<String> {
+        match news {
+            ImageNews::Transferred(transfer) => self.transferred(transfer, bars),
+            ImageNews::Making { image, stage } => {
+                let bar = self.0.entry(image.clone()).or_insert_with(|| bars.map(|bars| bars.add(spinner(image))));
+                match bar {
+                    Some(bar) => bar.set_message(stage.clone()),
+                    None => return Some(format!("{image}: {stage}")),
+                }
+                None
+            }
+        }
+    }
+
+    fn transferred(&mut self, transfer: &Transfer, bars: Option<&MultiProgress>) -> Option<String> {
         let Transfer { image, done, total } = transfer;
         let mut line = None;
         let bar = self.0.entry(image.clone()).or_insert_with(|| {
@@ -57,10 +73,10 @@ impl TransferReport {
         TransferReport { console, bars: lively.then(MultiProgress::new), transfers: Arc::default() }
     }
 
-    /// Draws `transfer`.
-    pub(crate) fn hear(&self, transfer: &Transfer) {
+    /// Draws `news`.
+    pub(crate) fn hear(&self, news: &ImageNews) {
         let mut transfers = self.transfers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = transfers.hear(transfer, self.bars.as_ref()) {
+        if let Some(line) = transfers.hear(news, self.bars.as_ref()) {
             self.console.note(&line);
         }
     }
@@ -80,6 +96,14 @@ fn begin_line(transfer: &Transfer) -> String {
     format!("{image}: loading {size}")
 }
 
+fn spinner(image: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {spinner} {elapsed} {wide_msg}");
+    let bar = ProgressBar::new_spinner().with_style(style.expect("the template is constant and right"));
+    bar.set_prefix(image.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 fn bar(image: &str) -> ProgressBar {
     let template = "{prefix} [{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is constant and right");
@@ -96,11 +120,14 @@ mod tests {
     fn a_transfer_is_told_of_once_where_there_is_no_terminal() {
         let mut transfers = Transfers::default();
         let mut hear = |image: &str, done, total| {
-            transfers.hear(&Transfer { image: image.to_owned(), done, total }, None).unwrap_or_default()
+            let transfer = Transfer { image: image.to_owned(), done, total };
+            transfers.hear(&ImageNews::Transferred(transfer), None).unwrap_or_default()
         };
         assert_eq!(hear("alpine/3.20", 0, Some(3 << 20)), "alpine/3.20: loading 3MiB");
         assert_eq!(hear("alpine/3.20", 1 << 20, Some(3 << 20)), "");
         assert_eq!(hear("debian/12", 1 << 20, Some(3 << 20)), "debian/12: loading goes on, 1MiB of 3MiB are there");
         assert_eq!(hear("other", 0, None), "other: loading of unknown size");
+        let making = ImageNews::Making { image: "bootstrap:debian/12".into(), stage: "extracting archives".into() };
+        assert_eq!(transfers.hear(&making, None).unwrap_or_default(), "bootstrap:debian/12: extracting archives");
     }
 }

@@ -281,3 +281,23 @@ fn an_image_in_lxc_packing_gets_the_name_it_left_out() {
     assert_eq!(guest.text("etc/sysconfig/network-scripts/ifcfg-eth0"), "DHCP_HOSTNAME=db\n");
     assert_eq!(guest.text("etc/conf.d/hostname"), "hostname=\"own\"\n");
 }
+
+#[test]
+fn runit_gets_a_console_instead_of_terminals() {
+    let guest = Guest::with(&[
+        ("etc/runit/runsvdir/default/getty-tty1 -> ../../../sv/getty-tty1", ""),
+        ("etc/runit/runsvdir/default/getty-ttyS0 -> /etc/sv/getty-ttyS0", ""),
+        ("etc/runit/runsvdir/default/ssh -> /etc/sv/ssh", ""),
+    ]);
+    guest.provision(&record(vec![], &[]), crate::guest::Occasion::FirstStart).expect("provisioned");
+    let names = |path: &str| {
+        let entries = std::fs::read_dir(guest.path(path)).expect("it is there");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("readable").file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("etc/runit/runsvdir/default"), ["getty-console", "ssh"]);
+    assert!(guest.text("etc/sv/getty-console/run").ends_with("exec chpst -P getty --noclear 38400 console linux\n"));
+    let changed = guest.changes(&record(vec![], &[]));
+    assert_eq!(changed, "", "once more there is nothing to do");
+}

@@ -245,10 +245,33 @@ containers:
     12:22 `http://a.example/x.tar.xz` is not fetched from: only https is safe, and http to localhost, 127.0.0.1 or [::1]
     13:22 `https://a.example/x.tar.xz` needs a SHA-256: write `https://a.example/x.tar.xz@sha256:HEX`, or `sha256:` beside it
     14:15 `source` and `https` exclude each other (leave one of them out)
-    15:7 `image` has neither `source` nor `https` (write `source: file:PATH`, or `https: https://…` and `sha256`)
+    15:7 `image` has neither `source` nor `https` nor `bootstrap` (write `source: file:PATH`, or `https: https://…` and `sha256`, or `bootstrap: debian/12`)
     16:14 `oci:debian:12` has no registry: write `oci:HOST/REPOSITORY:TAG`, such as `oci:docker.io/library/debian:12`
     17:66 an image of a registry has no sha256 beside it (write the digest of its manifest behind it: `oci:docker.io/library/debian:12@sha256:HEX`)
     18:15 `oci:` is not written with `distro` (write it with `image`: `image: oci:…`)
     19:14 `Debian` is not an image of a registry: a repository is made of `a-z`, `0-9`, `.`, `_`, `-` and `/`, a tag also of `A-Z`
+    ");
+}
+
+#[test]
+fn what_is_made_here_is_checked() {
+    insta::assert_snapshot!(findings("
+fleet: dev
+containers:
+  a: {image: 'bootstrap:fedora/42'}
+  b: {image: {bootstrap: debian/99}}
+  c: {image: {bootstrap: debian/12, init: openrd, packages: sudo, sha256: x, serial: a b}}
+  d: {image: {bootstrap: debian/12, packages: [--hook]}}
+  e: {image: {source: busybox, packages: [sudo]}}
+"), @r"
+    4:14 `fedora/42` cannot be made on this host: write `debian/12`, `ubuntu/24.04` or `devuan/5`, or a code name as in `debian/sid`
+    5:26 `debian/99` is no release that fleet knows: write its code name, as in `debian/sid`
+    6:43 unknown init `openrd` (did you mean `openrc`?)
+    6:61 `packages` must be a list (write `packages: [ITEM, …]`)
+    6:67 `bootstrap` and `sha256` exclude each other (leave one of them out)
+    6:75 `x` is not a SHA-256: it has 64 hexadecimal digits
+    6:86 `a b` is no serial (write a word such as `2` or `2026-11`)
+    7:37 `--hook` is not the name of a package
+    8:32 `packages` says what is made by `bootstrap` (write `bootstrap: debian/12`, or leave it out)
     ");
 }

@@ -100,7 +100,7 @@ containers:
 "), @r"
     4:14 `file:` needs a path
     5:14 `12` is not a SHA-256: it has 64 hexadecimal digits
-    6:7 `image` has neither `source` nor `https` (write `source: file:PATH`, or `https: https://…` and `sha256`)
+    6:7 `image` has neither `source` nor `https` nor `bootstrap` (write `source: file:PATH`, or `https: https://…` and `sha256`, or `bootstrap: debian/12`)
     6:23 `abc` is not a SHA-256: it has 64 hexadecimal digits
     7:40 `abc` is not a SHA-256: it has 64 hexadecimal digits
     8:40 `busybox` has no sha256: it is assembled on the host
