@@ -307,3 +307,130 @@ fn a_privileged_container_has_the_hosts_ids() {
     assert!(!data(&world).join("new").exists());
     world.destroy();
 }
+
+/// The drift of container `one`, in words.
+fn drift(world: &World) -> Vec<String> {
+    let status = world.container("one");
+    let words = status["drift"].as_array().cloned().unwrap_or_default();
+    words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn mounts_come_and_go_while_the_container_runs() {
+    let world = world_with_data();
+    world.write(&two("mounts: ['store:/srv/store', './data:/srv/data:ro']")).fleet(&["apply"]).expect(0);
+    let pid = world.pid("one");
+    world.sh("one", "echo kept > /srv/store/file; sleep 1000 > /srv/store/open & echo $! > /pid");
+
+    let keys = "mounts:
+    - ./data:/srv:idmap=guest
+    - store:/srv/below
+    - ./data/note:/etc/note:ro
+    - {type: tmpfs, target: /scratch, size: 1MiB}
+    - ./data:/over:overlay";
+    world.write(&two(keys));
+    let plan = world.fleet(&["plan"]).expect(2);
+    assert!(plan.stdout.contains("(live)") && !plan.stdout.contains("restart"), "{plan:?}");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!((world.pid("one"), world.changes()), (pid, 0));
+    assert_eq!(world.sh("one", "cat /srv/note /srv/below/file /etc/note /over/note"), "host\nkept\nhost\nhost\n");
+    world.sh("one", "kill -0 $(cat /pid); touch /scratch/x /over/x /srv/below/x; ! touch /etc/note 2>/dev/null");
+    // What is mounted later is locked like what is mounted first.
+    let loosen = "mount -o remount,rw,bind /etc/note 2>/dev/null || echo locked";
+    assert_eq!(world.sh("one", loosen), "locked\n");
+    let counted = world.sh("one", "grep -c ' /srv' /proc/mounts");
+
+    // A file that is replaced, as editors do, is another one.
+    fs::write(data(&world).join("note.new"), "newer\n").expect("a file");
+    fs::rename(data(&world).join("note.new"), data(&world).join("note")).expect("ours");
+    assert_eq!(drift(&world).len(), 1, "{:?}", drift(&world));
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.sh("one", "cat /etc/note; grep -c ' /srv' /proc/mounts"), format!("newer\n{counted}"));
+
+    // After a reboot of its own they are all there.
+    world.last_words("one", "reboot");
+    world::eventually("it runs again", || world.state("one") == "running" && world.pid("one") != pid);
+    assert_eq!(world.changes(), 0);
+    world.sh("one", "test -e /srv/below/x");
+    world.write(&two("mounts: []")).fleet(&["apply"]).expect(0);
+    assert_eq!(world.sh("one", "grep -c -e ' /srv' -e /etc/note -e /scratch -e /over /proc/mounts || true"), "0\n");
+    world.destroy();
+}
+
+#[test]
+fn what_was_unmounted_or_covered_by_hand_is_seen_and_mended_live() {
+    let world = world_with_data();
+    let keys = "mounts:
+    - ./data:/srv/data
+    - store:/srv/store
+    - {type: tmpfs, target: /srv/memory, size: 1MiB}
+    - ./data:/srv/over:overlay";
+    world.write(&two(keys)).fleet(&["apply"]).expect(0);
+    let pid = world.pid("one");
+    // Once it has been mounted, the kernel shows that an overlay has an id.
+    let seen = || world.sh("one", "grep ' /srv' /proc/mounts | sed s/,uuid=on// | sort");
+    let before = seen();
+    for (script, fault) in [
+        ("umount /srv/data", "is not mounted"),
+        ("mount --bind /tmp /srv/store", "is covered"),
+        ("mount -o remount,ro,bind /srv/data", "is mounted as `ro,"),
+        ("mount -t tmpfs none /srv/memory", "is covered"),
+        ("mount -t tmpfs none /srv/over; mount --bind /tmp /srv/over", "is covered"),
+        ("umount /srv/over; umount /srv/memory", "is not mounted"),
+    ] {
+        world.sh("one", script);
+        let words = drift(&world);
+        assert!(!words.is_empty() && words.iter().all(|word| word.contains(fault)), "{script}: {words:?}");
+        let plan = world.fleet(&["plan"]).expect(2);
+        assert!(plan.stdout.contains("(live)"), "{plan:?}");
+        world.fleet(&["apply"]).expect(0);
+        assert_eq!((world.pid("one"), world.changes()), (pid, 0), "{script}");
+        assert_eq!(seen(), before, "{script}");
+    }
+    // What the guest mounted in the place of one stays below it.
+    world.sh("one", "umount /srv/store; mount -t tmpfs none /srv/store; touch /srv/store/theirs");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.sh("one", "ls /srv/store; umount /srv/store; ls /srv/store; umount /srv/store"), "theirs\n");
+    world.fleet(&["apply"]).expect(0);
+    // Somebody does it from the host.
+    let target = pid.to_string();
+    world::host("nsenter", &["--target", &target, "--mount", "--pid", "mount", "-o", "remount,size=9M", "/srv/memory"]);
+    world::host("nsenter", &["--target", &target, "--mount", "--pid", "umount", "/srv/store"]);
+    assert_eq!(drift(&world).len(), 2, "{:?}", drift(&world));
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(seen(), before);
+    world.destroy();
+}
+
+#[test]
+fn names_that_break_lines_and_a_directory_that_is_covered_are_seen_through() {
+    let world = world_with_data();
+    world.write(&two("mounts: ['./data:/a/b']")).fleet(&["apply"]).expect(0);
+    // A place with a line break that looks like a line of its own, and one that is no text.
+    let lie = "mkdir -p \"/x\n999 1 0:1 / /a/b rw - tmpfs none rw\" \"/$(printf '\\377')\"
+        mount -t tmpfs none \"/x\n999 1 0:1 / /a/b rw - tmpfs none rw\"; mount -t tmpfs none \"/$(printf '\\377')\"";
+    world.sh("one", lie);
+    assert_eq!(world.changes(), 0);
+    // What covers it is a directory further up.
+    world.sh("one", "mount -t tmpfs none /a");
+    assert_eq!(drift(&world), [format!("mount {}:/a/b is covered by another mount", data(&world).display())]);
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert_eq!(world.sh("one", "cat /a/b/note"), "host\n");
+    world.destroy();
+}
+
+#[test]
+fn a_mount_changes_in_a_privileged_and_in_a_frozen_container() {
+    let world = world_with_data();
+    world.write(&two("privileged: true")).fleet(&["apply"]).expect(0);
+    let pid = world.pid("one");
+    world.fleet(&["freeze", "one"]).expect(0);
+    world.write(&two("privileged: true\n    mounts: ['./data:/srv', 'store:/store']")).fleet(&["apply"]).expect(0);
+    assert_eq!((world.pid("one"), world.changes()), (pid, 0));
+    world.fleet(&["thaw", "one"]).expect(0);
+    assert_eq!(world.sh("one", "cat /srv/note"), "host\n");
+    world.write(&two("privileged: true")).fleet(&["apply"]).expect(0);
+    assert_eq!(world.sh("one", "test -e /srv/note || echo gone"), "gone\n");
+    world.destroy();
+}

@@ -145,6 +145,8 @@ impl HostPerformer {
             Action::Create(record) => self.create(record),
             Action::Configure(record) => self.configure(record),
             Action::SetLimits(record) => done(self.engine.set_limits(record).and_then(|()| self.engine.record(record))),
+            // Recorded first: a mount that is asked for and not there is seen on the host.
+            Action::SetMounts(record) => done(self.engine.record(record).and_then(|()| self.engine.set_mounts(record))),
             Action::Stop { name, timeout_s } => done(self.engine.stop(name, *timeout_s)),
             Action::Delete(name) => done(self.engine.delete(name)),
             Action::DeleteVolume(name) => self.volumes.delete(name).map(|()| Vec::new()).map_err(|error| StepFailure {
@@ -180,6 +182,7 @@ impl Perform for HostPerformer {
             | Action::Create(_)
             | Action::Configure(_)
             | Action::SetLimits(_)
+            | Action::SetMounts(_)
             | Action::Stop { .. }
             | Action::Delete(_)
             | Action::DeleteVolume(_) => {

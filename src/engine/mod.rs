@@ -82,6 +82,10 @@ pub trait Engine: Send + Sync {
     /// Sets the limits of a running container; of a stopped one nothing.
     fn set_limits(&self, record: &ContainerRecord) -> Result<(), EngineError>;
 
+    /// Mounts in a running container what its record, which is published, asks for, and unmounts what it does not; of
+    /// a stopped one nothing.
+    fn set_mounts(&self, record: &ContainerRecord) -> Result<(), EngineError>;
+
     /// Prepares the start of a complete container: everything but the execution of its init. One that runs and has
     /// lost the process that looks after it gets another with the start.
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError>;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, LastExit,
-    Limits, LinkSpec, MountSpec, PortForward, Seccomp, SecuritySpec,
+    Limits, LinkSpec, MountSpec, MountState, PortForward, Seccomp, SecuritySpec,
 };
 
 /// The program that runs as PID 1.
@@ -202,6 +202,8 @@ pub struct Running {
     pub limits: Limits,
     /// Memory in use.
     pub memory_used: Option<Bytes>,
+    /// Its own mounts, as far as they are fleet's, those that are not asked for any more too.
+    pub mounts: Vec<MountState>,
     /// Whether the host end of its link is there, up, and a port of its bridge.
     pub link_up: bool,
     /// When it started, in seconds since 1970.

@@ -49,7 +49,7 @@ pub use ids::{ID_POOL, ID_RANGE_LENGTH, IdRange};
 pub use image::{ImageDigest, ImageSource, ImageState, ParseImageError};
 pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use login::{Login, UnquotablePath};
-pub use mount::{DeviceSpec, MountIds, MountSource, MountSpec};
+pub use mount::{DeviceSpec, MountFault, MountIds, MountSource, MountSpec, MountState};
 pub use name::{ContainerName, FleetName, NameError};
 pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState};
 pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};

@@ -66,6 +66,44 @@ pub enum MountSource {
     },
 }
 
+/// One of a container's own mounts, as found while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountState {
+    /// What was mounted.
+    pub spec: MountSpec,
+    /// What is wrong with it, if anything is.
+    pub fault: Option<MountFault>,
+}
+
+/// In what way a mount is not as it was made. Where it is none of fleet's making, somebody has changed it by hand: on
+/// the host, or as root of the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountFault {
+    /// It is not mounted, or not where it was.
+    Absent,
+    /// Something else is mounted over it.
+    Covered,
+    /// It has other options than it was given.
+    Altered {
+        /// The kernel's words for those that it has: `ro,nodev,relatime`.
+        now: String,
+    },
+    /// The file or directory of the host is another one by now, or gone: the guest still sees the former.
+    Replaced,
+}
+
+impl fmt::Display for MountFault {
+    /// As the end of a sentence: `is not mounted`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MountFault::Absent => f.write_str("is not mounted"),
+            MountFault::Covered => f.write_str("is covered by another mount"),
+            MountFault::Altered { now } => write!(f, "is mounted as `{now}`"),
+            MountFault::Replaced => f.write_str("was replaced on the host"),
+        }
+    }
+}
+
 /// How the owners of a mounted file on the host show in the guest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -82,6 +82,8 @@ pub enum Action {
     Configure(Box<ContainerRecord>),
     /// Set the limits of a container, in the kernel if it runs, and record it.
     SetLimits(Box<ContainerRecord>),
+    /// Record the mounts of a container and, if it runs, mount and unmount what it takes.
+    SetMounts(Box<ContainerRecord>),
     /// Start it; done when its init runs.
     Start(ContainerName),
     /// Give a running container whose monitor was killed another one.
@@ -114,6 +116,7 @@ impl Action {
             Action::Create(_) => "create",
             Action::Configure(_) => "configure",
             Action::SetLimits(_) => "limits",
+            Action::SetMounts(_) => "mounts",
             Action::Start(_) => "start",
             Action::Adopt(_) => "adopt",
             Action::Stop { .. } => "stop",
@@ -131,9 +134,10 @@ impl Action {
             Action::DeleteRules { bridge, .. } => bridge.clone(),
             Action::SetForwarding | Action::RestoreForwarding => "net.ipv4.ip_forward".to_owned(),
             Action::FetchImage { source, .. } => source.to_string(),
-            Action::Create(record) | Action::Configure(record) | Action::SetLimits(record) => {
-                record.spec.name.to_string()
-            }
+            Action::Create(record)
+            | Action::Configure(record)
+            | Action::SetLimits(record)
+            | Action::SetMounts(record) => record.spec.name.to_string(),
             Action::Start(name) | Action::Adopt(name) | Action::Stop { name, .. } | Action::Delete(name) => {
                 name.to_string()
             }

@@ -46,7 +46,7 @@ impl<'a> Changes<'a> {
                     return;
                 }
                 let others = words(&differences, |remedy| match remedy {
-                    Remedy::ConfigureAndRestart | Remedy::Configure | Remedy::SetLimits => true,
+                    Remedy::ConfigureAndRestart | Remedy::Configure | Remedy::SetLimits | Remedy::SetMounts => true,
                     Remedy::Rebuild | Remedy::Restart | Remedy::Start | Remedy::Adopt => false,
                 });
                 let reason = [rebuild, others].concat().join(", ");
@@ -99,11 +99,11 @@ impl<'a> Changes<'a> {
         self.draft.wait(start, [create]);
     }
 
-    /// Changes the container in place: stop, configure, set limits, start or adopt, each if it must be.
+    /// Changes the container in place: stop, configure, set limits and mounts, start or adopt, each if it must be.
     ///
     /// What needs a restart is written while the container is down: were it written before the stop, a kill between
     /// the two would leave a record that says what is not in force. Limits come after the files, because both steps
-    /// record all that is asked for, and a limit that was not set is seen on the host while a file is not.
+    /// record all that is asked for, and a limit that was not set is seen on the host while a file is not. So do mounts.
     fn change(
         &mut self,
         spec: &ContainerSpec,
@@ -114,6 +114,7 @@ impl<'a> Changes<'a> {
         let of = |wanted: &[Remedy]| words(differences, |remedy| wanted.contains(&remedy));
         let configure = of(&[Remedy::Configure, Remedy::ConfigureAndRestart]);
         let limits = of(&[Remedy::SetLimits]);
+        let mounts = of(&[Remedy::SetMounts]);
         let restarts = match activity {
             Activity::Stopped => false,
             Activity::Running(_) => !of(&[Remedy::ConfigureAndRestart, Remedy::Restart]).is_empty(),
@@ -131,10 +132,11 @@ impl<'a> Changes<'a> {
         let next = || Box::new(self.record(spec, record.image.clone(), record.ids));
         let configure = (!configure.is_empty()).then(|| (Action::Configure(next()), reason(&configure)));
         let limits = (!limits.is_empty()).then(|| (Action::SetLimits(next()), reason(&limits)));
+        let mounts = (!mounts.is_empty()).then(|| (Action::SetMounts(next()), reason(&mounts)));
 
         let mut last =
             restarts.then(|| self.stop(&spec.name, record, record.spec.stop_timeout_s, &all, Consequence::Restart));
-        for (action, reason) in [configure, limits].into_iter().flatten() {
+        for (action, reason) in [configure, limits, mounts].into_iter().flatten() {
             let step = self.draft.add(action, reason, consequence.clone());
             self.draft.wait(step, last);
             last = Some(step);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::container::Activity;
-use super::{Scene, compare_access, compare_guest, compare_limits, image};
+use super::{Scene, compare_access, compare_guest, compare_limits, compare_mounts, image};
 use crate::model::{
     Bootstrap, ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, PortForward,
     Restart,
@@ -29,6 +29,8 @@ pub(super) enum Remedy {
     Configure,
     /// New values in the kernel.
     SetLimits,
+    /// Something to be mounted or unmounted.
+    SetMounts,
     /// A stop and a start.
     Restart,
     /// A start.
@@ -66,7 +68,7 @@ pub(super) fn differences(
     found.compare(Remedy::ConfigureAndRestart, "init", &init_word(&old.init), &init_word(init));
     compare_link(&mut found, &old.link, link);
     compare_access::security(&mut found, &old.security, security);
-    compare_access::mounts(&mut found, &old.mounts, mounts);
+    compare_mounts::compare(&mut found, &old.mounts, mounts, activity.mounts());
     compare_access::devices(&mut found, &old.devices, devices);
     let named =
         |ports: &[PortForward]| -> Vec<(String, ())> { ports.iter().map(|port| (port.to_string(), ())).collect() };
@@ -122,6 +124,14 @@ impl Differences {
             words.push("in another order".to_owned());
         }
         self.note(remedy, words.join(" "));
+    }
+
+    /// The same for lists of things whose names are their own words.
+    pub(super) fn compare_list<T: PartialEq + Display>(&mut self, remedy: Remedy, field: &str, old: &[T], new: &[T]) {
+        fn named<T: Display>(list: &[T]) -> Vec<(String, &T)> {
+            list.iter().map(|thing| (thing.to_string(), thing)).collect()
+        }
+        self.compare_named(remedy, field, &named(old), &named(new));
     }
 }
 

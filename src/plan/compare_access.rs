@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::compare::{Differences, Remedy};
-use crate::model::{CapabilityChanges, DeviceSpec, MountSpec, Seccomp, SecuritySpec};
+use crate::model::{CapabilityChanges, DeviceSpec, Seccomp, SecuritySpec};
 
 /// All of it is settled while a container starts.
 const REMEDY: Remedy = Remedy::ConfigureAndRestart;
@@ -22,12 +22,8 @@ pub(super) fn security(found: &mut Differences, old: &SecuritySpec, new: &Securi
     found.compare_named(REMEDY, "rlimits", &named_by_key(&old.rlimits), &named_by_key(rlimits));
 }
 
-pub(super) fn mounts(found: &mut Differences, old: &[MountSpec], new: &[MountSpec]) {
-    found.compare_named(REMEDY, "mounts", &named_by_itself(old), &named_by_itself(new));
-}
-
 pub(super) fn devices(found: &mut Differences, old: &[DeviceSpec], new: &[DeviceSpec]) {
-    found.compare_named(REMEDY, "devices", &named_by_itself(old), &named_by_itself(new));
+    found.compare_list(REMEDY, "devices", old, new);
 }
 
 /// What the container gains and loses: that one is no longer dropped is a gain.
@@ -39,10 +35,6 @@ fn capability_words(old: &CapabilityChanges, new: &CapabilityChanges) -> String 
 
 fn named_by_key<K: Display, V>(map: &BTreeMap<K, V>) -> Vec<(String, &V)> {
     map.iter().map(|(name, value)| (name.to_string(), value)).collect()
-}
-
-fn named_by_itself<T: Display>(list: &[T]) -> Vec<(String, &T)> {
-    list.iter().map(|thing| (thing.to_string(), thing)).collect()
 }
 
 /// The word for it in a fleet file.

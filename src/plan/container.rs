@@ -2,7 +2,9 @@
 
 use super::compare::{self, Difference, Remedy};
 use super::{Scene, conflict};
-use crate::model::{Conflict, ContainerName, ContainerRecord, ContainerSpec, Limits, Ownership, RunState, Running};
+use crate::model::{
+    Conflict, ContainerName, ContainerRecord, ContainerSpec, Limits, MountState, Ownership, RunState, Running,
+};
 
 /// What is on the host under the name of a container of the fleet.
 pub(super) enum Found<'a> {
@@ -48,6 +50,14 @@ impl Activity<'_> {
     pub(super) fn limits(&self) -> Option<&Limits> {
         match self {
             Activity::Running(running) => Some(&running.limits),
+            Activity::Stopped | Activity::Restarting => None,
+        }
+    }
+
+    /// Its own mounts that are in place, if it runs.
+    pub(super) fn mounts(&self) -> Option<&[MountState]> {
+        match self {
+            Activity::Running(running) => Some(&running.mounts),
             Activity::Stopped | Activity::Restarting => None,
         }
     }

@@ -9,6 +9,7 @@ mod compare;
 mod compare_access;
 mod compare_guest;
 mod compare_limits;
+mod compare_mounts;
 mod conflict;
 mod container;
 mod drift;

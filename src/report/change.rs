@@ -79,6 +79,7 @@ impl Kind {
             Action::Create(_)
             | Action::Configure(_)
             | Action::SetLimits(_)
+            | Action::SetMounts(_)
             | Action::Start(_)
             | Action::Adopt(_)
             | Action::Stop { .. }
@@ -114,7 +115,9 @@ fn change_of(of_one: &[&Step]) -> Change {
     let any = |test: fn(&Action) -> bool| of_one.iter().any(|step| test(&step.action));
     let creates = any(|action| matches!(action, Action::Create(_)));
     let deletes = any(|action| matches!(action, Action::Delete(_)));
-    let alters = any(|action| matches!(action, Action::Configure(_) | Action::SetLimits(_) | Action::Adopt(_)));
+    let alters = any(|action| {
+        matches!(action, Action::Configure(_) | Action::SetLimits(_) | Action::SetMounts(_) | Action::Adopt(_))
+    });
     let starts = any(|action| matches!(action, Action::Start(_)));
     let stops = any(|action| matches!(action, Action::Stop { .. }));
     if creates && deletes && of_one.iter().any(|step| step.consequence.loses_data()) {
@@ -173,6 +176,7 @@ fn creation(steps: &[&Step]) -> String {
             Action::Stop { .. }
             | Action::Configure(_)
             | Action::SetLimits(_)
+            | Action::SetMounts(_)
             | Action::Adopt(_)
             | Action::EnsureNetwork(_)
             | Action::DeleteNetwork(_)

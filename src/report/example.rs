@@ -100,6 +100,7 @@ pub(super) fn running_host(names: &[&str]) -> Host {
             frozen: false,
             limits: record.spec.limits.clone(),
             memory_used: Some(Bytes(1 << 20)),
+            mounts: Vec::new(),
             link_up: true,
             started_at_s: 1000,
         };

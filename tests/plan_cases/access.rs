@@ -1,10 +1,11 @@
 //! What containers may use, may do and see of the host is not as asked for.
 
 use fleet::model::{
-    Bytes, CapabilityChanges, ContainerSpec, Fleet, IoLimits, MountIds, MountSource, MountSpec, ResourceLimit, Restart,
-    Seccomp, Weight,
+    Bytes, CapabilityChanges, ContainerSpec, Fleet, IoLimits, MountFault, MountIds, MountSource, MountSpec,
+    ResourceLimit, Restart, Seccomp, Weight,
 };
 
+use super::containers::changed_while_stopped;
 use super::{build, converged_host, one, planned, running};
 
 /// The plan for a host that runs a container as made by `before`, when it is to be as made by `after`.
@@ -103,19 +104,43 @@ fn mounts_and_devices_are_named_as_in_the_file() {
     insta::assert_snapshot!(text, @"
     + stop:a  mounts +cache:/var/cache -old:/old ~/host/data:/srv/data, devices +/dev/fuse -/dev/kvm  (Restart)
     + configure:a  mounts +cache:/var/cache -old:/old ~/host/data:/srv/data, devices +/dev/fuse -/dev/kvm  (Restart)  after [stop:a]
-    + start:a  mounts +cache:/var/cache -old:/old ~/host/data:/srv/data, devices +/dev/fuse -/dev/kvm  (Restart)  after [configure:a]
+    + mounts:a  mounts +cache:/var/cache -old:/old ~/host/data:/srv/data, devices +/dev/fuse -/dev/kvm  (Restart)  after [configure:a]
+    + start:a  mounts +cache:/var/cache -old:/old ~/host/data:/srv/data, devices +/dev/fuse -/dev/kvm  (Restart)  after [mounts:a]
     ");
 }
 
 #[test]
-fn the_order_of_mounts_is_a_difference() {
+fn mounts_change_live_in_another_order_too() {
     let volumes = |names: [&str; 2]| names.map(|name| build::volume(name, &format!("/{name}"))).to_vec();
     let text = changed(|spec| spec.mounts = volumes(["a", "b"]), |spec| spec.mounts = volumes(["b", "a"]));
+    insta::assert_snapshot!(text, @"+ mounts:a  mounts in another order  (Live)");
+    let text = changed(|_| (), |spec| spec.mounts = volumes(["a", "b"]));
+    insta::assert_snapshot!(text, @"+ mounts:a  mounts +a:/a +b:/b  (Live)");
+    let text = changed_while_stopped(|spec| spec.mounts = volumes(["a", "b"]));
     insta::assert_snapshot!(text, @"
-    + stop:a  mounts in another order  (Restart)
-    + configure:a  mounts in another order  (Restart)  after [stop:a]
-    + start:a  mounts in another order  (Restart)  after [configure:a]
+    + mounts:a  mounts +a:/a +b:/b
+    + start:a  it is stopped  after [mounts:a]
     ");
+}
+
+#[test]
+fn mounts_that_were_changed_by_hand_are_mended() {
+    let mut fleet = one();
+    fleet.containers[0].mounts =
+        ["a", "b", "c", "d", "e"].map(|name| build::volume(name, &format!("/{name}"))).to_vec();
+    let mut host = converged_host(&fleet);
+    let mounts = &mut running(&mut host, "a").mounts;
+    let now = "ro,relatime".to_owned();
+    for (mount, fault) in mounts.iter_mut().zip([
+        MountFault::Absent,
+        MountFault::Covered,
+        MountFault::Altered { now },
+        MountFault::Replaced,
+    ]) {
+        mount.fault = Some(fault);
+    }
+    mounts[4].spec = build::volume("former", "/former");
+    insta::assert_snapshot!(planned(&fleet, &host), @"+ mounts:a  mount a:/a is not mounted, mount b:/b is covered by another mount, mount c:/c is mounted as `ro,relatime`, mount d:/d was replaced on the host, mount e:/e is missing, mount former:/former is left over  (Live)");
 }
 
 #[test]

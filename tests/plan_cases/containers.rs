@@ -15,7 +15,7 @@ fn changed(change: impl FnOnce(&mut ContainerSpec)) -> String {
 }
 
 /// The same when the container is stopped.
-fn changed_while_stopped(change: impl FnOnce(&mut ContainerSpec)) -> String {
+pub(super) fn changed_while_stopped(change: impl FnOnce(&mut ContainerSpec)) -> String {
     let mut host = converged_host(&one());
     container(&mut host, "a").run = RunState::Stopped;
     planned(&with(change), &host)

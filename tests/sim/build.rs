@@ -8,7 +8,7 @@ use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
     Fleet, FleetName, GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource,
     ImageState, Init, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource,
-    MountSpec, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
+    MountSpec, MountState, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
 };
 use ipnet::Ipv4Net;
 
@@ -122,25 +122,31 @@ pub(crate) fn record(fleet: &Fleet, spec: &ContainerSpec, slot: u32) -> Containe
     }
 }
 
-/// What a container that was just started with `limits` does.
-pub(crate) fn running(limits: Limits) -> Running {
+/// What a container that was just started as `spec` does.
+pub(crate) fn running(spec: &ContainerSpec) -> Running {
     Running {
         pid: 1000,
         init: None,
         monitor: MonitorState::Alive(999),
         frozen: false,
-        limits,
+        limits: spec.limits.clone(),
         memory_used: None,
+        mounts: mounts_in_place(spec),
         link_up: true,
         started_at_s: 1_700_000_000,
     }
+}
+
+/// All mounts of `spec`, as they should be.
+pub(crate) fn mounts_in_place(spec: &ContainerSpec) -> Vec<MountState> {
+    spec.mounts.iter().map(|mount| MountState { spec: mount.clone(), fault: None }).collect()
 }
 
 /// A container of ours that runs.
 pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
     ContainerState {
         name: record.spec.name.clone(),
-        run: RunState::Running(running(record.spec.limits.clone())),
+        run: RunState::Running(running(&record.spec)),
         ownership: Ownership::Ours(Box::new(record)),
         last_exit: None,
     }

@@ -111,6 +111,7 @@ impl World {
             Action::Create(record) => self.create((**record).clone()),
             Action::Configure(record) => self.configure((**record).clone()),
             Action::SetLimits(record) => self.set_limits((**record).clone()),
+            Action::SetMounts(record) => self.set_mounts((**record).clone()),
             Action::Start(name) => self.start(name.clone()),
             Action::Adopt(name) => self.adopt(name.clone()),
             Action::Stop { name, .. } => self.stop(name.clone()),
@@ -227,6 +228,22 @@ impl World {
         Ok(vec![Box::new(move |world| set(world, limits)), Box::new(move |world| world.set_record(record))])
     }
 
+    fn set_mounts(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {
+        let name = record.spec.name.clone();
+        self.record_of(&name)?;
+        let spec = record.spec.clone();
+        let set = move |world: &mut World| {
+            // One that is being started again gets them with its start.
+            let Some(in_force) = world.in_force.get_mut(&name) else { return };
+            in_force.spec.mounts.clone_from(&spec.mounts);
+            world.host.volumes.extend(spec.mounts.iter().filter_map(volume_of).map(str::to_owned));
+            if let Some(RunState::Running(running)) = world.host.containers.get_mut(&name).map(|found| &mut found.run) {
+                running.mounts = build::mounts_in_place(&spec);
+            }
+        };
+        Ok(vec![Box::new(move |world| world.set_record(record)), Box::new(set)])
+    }
+
     fn start(&self, name: ContainerName) -> Result<Vec<Event>, String> {
         if self.run_of(&name) != Some(&RunState::Stopped) {
             return Err(format!("`{name}` is not whole and stopped"));
@@ -246,7 +263,7 @@ impl World {
         let volumes: Vec<String> = record.spec.mounts.iter().filter_map(volume_of).map(str::to_owned).collect();
         Ok(vec![Box::new(move |world| {
             world.host.volumes.extend(volumes);
-            world.set_run(&name, RunState::Running(build::running(record.spec.limits.clone())));
+            world.set_run(&name, RunState::Running(build::running(&record.spec)));
             world.in_force.insert(name, record);
         })])
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use fleet::model::{
     Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, Host, ID_POOL, ImageSource, ImageState,
-    Init, InitKind, MacAddress, MonitorState, Ownership, PortForward, Protocol, Restart, Restarting, RunState,
-    TableState, Weight, hosts_digest,
+    Init, InitKind, MacAddress, MonitorState, MountFault, MountState, Ownership, PortForward, Protocol, Restart,
+    Restarting, RunState, TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -199,6 +199,7 @@ enum Matter {
     NoMonitor,
     NoLink,
     OtherLimits,
+    OtherMounts,
     Incomplete,
     OldImage,
     OldHosts,
@@ -214,6 +215,7 @@ fn matter() -> impl Strategy<Value = Matter> {
         3 => Just(Matter::NoMonitor),
         3 => Just(Matter::NoLink),
         3 => Just(Matter::OtherLimits),
+        3 => Just(Matter::OtherMounts),
         6 => Just(Matter::Incomplete),
         6 => Just(Matter::OldImage),
         6 => Just(Matter::OldHosts),
@@ -238,6 +240,7 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         | Matter::NoMonitor
         | Matter::NoLink
         | Matter::OtherLimits
+        | Matter::OtherMounts
         | Matter::Incomplete
         | Matter::Foreign => {}
     }
@@ -247,6 +250,10 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
             Matter::NoMonitor => running.monitor = MonitorState::Dead,
             Matter::NoLink => running.link_up = false,
             Matter::OtherLimits => running.limits.pids = Some(7),
+            Matter::OtherMounts => {
+                running.mounts.iter_mut().for_each(|mount| mount.fault = Some(MountFault::Covered));
+                running.mounts.push(MountState { spec: build::volume("former", "/former"), fault: None });
+            }
             Matter::Stopped => container.run = RunState::Stopped,
             Matter::Restarting => {
                 container.run = RunState::Restarting(Restarting { monitor: 999, next_start_s: 1_700_000_060 });

@@ -37,7 +37,8 @@ fn receive(socket: &MessageSocket) -> Result<OwnedFd, StartFailure> {
     }
 }
 
-fn attach(tree: &RootDir, mount: &OwnedFd, target: &Path) -> io::Result<()> {
+/// Attaches the detached `mount` to `target`.
+pub(super) fn attach(tree: &RootDir, mount: &OwnedFd, target: &Path) -> io::Result<()> {
     let place = if FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory {
         tree.create_dir_all(target, 0o755, 0, 0)?;
         tree.open_at(target, OFlags::PATH | OFlags::DIRECTORY)?

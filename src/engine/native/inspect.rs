@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cgroup::{Group, Hierarchies};
+use super::mounted::read_back;
 use super::paths::ContainerPaths;
 use super::run_state::RunFile;
 use super::stop::wait_for_end;
@@ -54,7 +55,10 @@ fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> Container
         return ContainerState { name, ownership: Ownership::Foreign, run: RunState::Stopped, last_exit: None };
     };
     let run = match load_settled(&paths.run_state()) {
-        Some(state) if state.init.is_alive() => RunState::Running(read_running(&state, group, &record.spec)),
+        Some(state) if state.init.is_alive() => {
+            let mounts = read_back(&paths.mounted(), state.init, &layout.volumes(&record.fleet));
+            RunState::Running(Running { mounts, ..read_running(&state, group, &record.spec) })
+        }
         Some(state) => RunState::Restarting(Restarting {
             monitor: state.monitor.pid,
             next_start_s: state.next_start_s.unwrap_or_default(),
@@ -97,6 +101,7 @@ fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running
         frozen: group.is_frozen(),
         limits: group.limits(&spec.limits),
         memory_used: group.memory_used(),
+        mounts: Vec::new(),
         link_up: is_link_up(&spec.link),
         started_at_s: state.started_at_s,
     }

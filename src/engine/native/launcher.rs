@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Hierarchies;
 use super::failure::{StartFailure, Step as _};
-use super::{group_parent, monitor};
+use super::{group_parent, monitor, remount};
 use crate::model::ContainerName;
 use crate::store::{HostLock, Layout};
 use crate::sys::{Children, CloneRequest, MessageSocket, clone_into, fork, set_children, set_process_name};
@@ -20,11 +20,21 @@ use crate::sys::{Children, CloneRequest, MessageSocket, clone_into, fork, set_ch
 /// How long one start may take, from the request to the init's execution.
 const START_DEADLINE: Duration = Duration::from_mins(2);
 
-/// A request to run one container.
+/// A request to do something for one container that only a process with one thread can do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Job {
     root: Option<PathBuf>,
     pub(super) name: ContainerName,
+    task: Task,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Task {
+    /// Run it, or look after it if it runs.
+    Run,
+    /// Mount in it what its record asks for.
+    Mount,
 }
 
 impl Job {
@@ -72,17 +82,37 @@ impl Launcher {
         name: &ContainerName,
         lock: Option<&HostLock>,
     ) -> Result<Launched, LaunchError> {
-        let job = Job { root: layout.root().map(Into::into), name: name.clone() };
+        let mut launched = self.send(layout, name, lock, Task::Run)?;
+        launched.next_report()?;
+        Ok(launched)
+    }
+
+    /// Mounts in the running container `name` of `layout` what its record asks for, and unmounts what it does not.
+    /// `lock` is kept meanwhile.
+    pub(super) fn set_mounts(
+        &self,
+        layout: &Layout,
+        name: &ContainerName,
+        lock: Option<&HostLock>,
+    ) -> Result<(), LaunchError> {
+        self.send(layout, name, lock, Task::Mount)?.next_report()
+    }
+
+    fn send(
+        &self,
+        layout: &Layout,
+        name: &ContainerName,
+        lock: Option<&HostLock>,
+        task: Task,
+    ) -> Result<Launched, LaunchError> {
+        let job = Job { root: layout.root().map(Into::into), name: name.clone(), task };
         let (ours, theirs) = UnixStream::pair()?;
         let mut fds = vec![theirs.as_fd()];
         fds.extend(lock.map(|lock| lock.file().as_fd()));
         let socket = self.socket.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
         socket.send(&serde_json::to_vec(&job).map_err(io::Error::other)?, &fds)?;
         ours.set_read_timeout(Some(START_DEADLINE))?;
-        let mut launched = Launched { monitor: BufReader::new(ours), name: name.clone() };
-        drop(theirs);
-        launched.next_report()?;
-        Ok(launched)
+        Ok(Launched { monitor: BufReader::new(ours), name: name.clone() })
     }
 }
 
@@ -190,7 +220,10 @@ fn serve(socket: &MessageSocket) -> u8 {
         };
         let request = CloneRequest { namespaces: 0, cgroup: group.as_ref().map(OwnedFd::as_fd) };
         // On failure the closure, and with it the client's socket, is dropped: the client sees it close.
-        let _ = clone_into(request, move || monitor::run(&job, hierarchies, client, lock));
+        let _ = clone_into(request, move || match job.task {
+            Task::Run => monitor::run(&job, hierarchies, client, lock),
+            Task::Mount => remount::run(&job, hierarchies, client, lock.as_ref()),
+        });
     }
     0
 }

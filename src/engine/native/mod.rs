@@ -2,7 +2,8 @@
 //!
 //! Start at [`NativeEngine`]. A start goes through `launcher` → `monitor` → `start` (host's side) and `child` (inside,
 //! up to the init). A monitor starts its container again after a pause (`backoff`), and another takes its place if it was
-//! killed (`adopt`). What runs is found again by `inspect`; `stop` and `recover` take it down. `console` is
+//! killed (`adopt`). What runs is found again by `inspect`, with its mounts (`mounted`), which `remount` changes; `stop` and
+//! `recover` take it down. `console` is
 //! the way to a guest's console and to its log. A command goes through `exec` (the caller's side), `enter` and
 //! `execute` (inside).
 
@@ -28,12 +29,15 @@ mod login;
 mod lxcfs;
 mod monitor;
 mod mount_stage;
+mod mounted;
+mod mountinfo;
 mod mounts;
 mod overlay;
 mod paths;
 mod probe;
 mod recover;
 mod relay;
+mod remount;
 mod run_state;
 mod running;
 mod seccomp;
@@ -44,6 +48,7 @@ mod stop_sign;
 mod streams;
 mod system_mounts;
 mod terminal;
+mod visit;
 
 use std::io;
 use std::sync::Arc;
@@ -141,6 +146,17 @@ impl Engine for NativeEngine {
             .map_err(|error| EngineError::because(format!("cannot set the limits of `{name}`"), error))
     }
 
+    fn set_mounts(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        if RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state()).is_none() {
+            return Ok(());
+        }
+        let message = || format!("cannot mount what `{name}` is to have");
+        let launcher = self.launcher.as_ref().ok_or_else(|| EngineError::new(message()))?;
+        let done = launcher.set_mounts(&self.layout, name, self.lock.as_deref());
+        done.map_err(|error| failed_at(message(), error))
+    }
+
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError> {
         let state = RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state());
         if state.is_some_and(|state| state.monitor.is_alive()) {
@@ -193,7 +209,11 @@ impl Prepared for Launched {
 }
 
 fn start_failed(name: &ContainerName, error: LaunchError) -> EngineError {
-    let message = format!("cannot start `{name}`");
+    failed_at(format!("cannot start `{name}`"), error)
+}
+
+/// The operation `message` failed at the hands of a process of the launcher's.
+fn failed_at(message: String, error: LaunchError) -> EngineError {
     match error {
         LaunchError::Step(failure) => {
             let hint = failure.hint.clone();

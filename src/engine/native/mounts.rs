@@ -1,5 +1,5 @@
 //! What a container's `mounts` name, opened on the host's side: directories and files of the host, volumes, overlays,
-//! memory. The container's first process attaches them (see [`super::guest_mounts`]).
+//! memory. The container's first process attaches them (see [`super::guest_mounts`]), or a visitor (see [`super::remount`]).
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -13,6 +13,7 @@ use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use super::failure::{StartFailure, Step as _};
 use super::guest_root::NewMount;
 use super::mount_stage::MountStage;
+use super::mounted::Mounted;
 use super::overlay::{attach_mapped, in_private_namespace, overlay_as};
 use super::start::Machine;
 use crate::model::{ID_RANGE_LENGTH, MountIds, MountSource, MountSpec};
@@ -21,17 +22,25 @@ use crate::sys::{TreeAttributes, set_tree_attributes, user_namespace_of_one};
 /// What keeps ids from being mapped.
 const NOT_MAPPABLE: &str = "its file system must support idmapped mounts, as ext4, xfs, btrfs and tmpfs do";
 
-/// Opens all mounts of the container, detached, in the order of its record. `user_namespace` is the container's; a
-/// privileged one has none. The caller has one thread.
+/// A mount that is to be attached in the guest.
+pub(super) struct OpenedMount {
+    /// Detached.
+    pub(super) fd: OwnedFd,
+    /// What is to be written down of it.
+    pub(super) mounted: Mounted,
+}
+
+/// Opens `mounts` of the container, detached, in their order. `user_namespace` is the container's; a privileged one has
+/// none. The caller has one thread.
 pub(super) fn open_mounts(
     machine: &Machine,
+    mounts: &[MountSpec],
     user_namespace: Option<BorrowedFd<'_>>,
-) -> Result<Vec<OwnedFd>, StartFailure> {
-    let mounts = &machine.record.spec.mounts;
+) -> Result<Vec<OpenedMount>, StartFailure> {
     if mounts.is_empty() {
         return Ok(Vec::new());
     }
-    in_private_namespace(|| {
+    let opened = in_private_namespace(|| {
         let stage = MountStage::set_up(&machine.paths.rootfs())?;
         let open = |mount| Opener { machine, user_namespace, mount }.open(&stage);
         let opened: Vec<OwnedFd> = mounts.iter().map(open).collect::<Result<_, _>>()?;
@@ -40,7 +49,12 @@ pub(super) fn open_mounts(
             Some(user_namespace) => stage.lock(&opened, user_namespace),
             None => Ok(opened),
         }
-    })
+    })?;
+    let describe = |(spec, fd): (&MountSpec, OwnedFd)| {
+        let mounted = Mounted::detached(spec, &fd, &machine.volumes).step(|| format!("cannot look at `{spec}`"))?;
+        Ok(OpenedMount { fd, mounted })
+    };
+    mounts.iter().zip(opened).map(describe).collect()
 }
 
 /// Opens one mount.

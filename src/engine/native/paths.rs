@@ -89,6 +89,11 @@ impl ContainerPaths {
         &self.run
     }
 
+    /// What is mounted in the running container of its own.
+    pub(super) fn mounted(&self) -> PathBuf {
+        self.run.join("mounts.json")
+    }
+
     /// The processes of the running container.
     pub(super) fn run_state(&self) -> PathBuf {
         self.run.join("state.json")

@@ -16,9 +16,12 @@ use super::dev::{mount_dev, usable_devices};
 use super::failure::{StartFailure, Step as _};
 use super::inits::detect_init;
 use super::lxcfs;
+use super::mounted::{Mounted, MountedFile};
+use super::mountinfo;
 use super::mounts::open_mounts;
 use super::overlay::mount_for_guest;
 use super::paths::ContainerPaths;
+use super::run_state::ProcessId;
 use super::system_mounts::has_udev;
 use crate::model::{ContainerRecord, ID_RANGE_LENGTH, Init, InitKind};
 use crate::network::connect_guest;
@@ -140,14 +143,30 @@ fn serve(
     let dev = mount_dev(base, &machine.record.spec.devices)?;
     send(socket, &FromMonitor::Mounts { writable_sys }, &[root.as_fd(), dev.as_fd()])?;
     drop((root, dev));
-    for mount in open_mounts(machine, mapping)? {
-        send(socket, &FromMonitor::Mount, &[mount.as_fd()])?;
+    let mut mounted = Vec::new();
+    for mount in open_mounts(machine, &machine.record.spec.mounts, mapping)? {
+        send(socket, &FromMonitor::Mount, &[mount.fd.as_fd()])?;
+        mounted.push(mount.mounted);
     }
     let link = &machine.record.spec.link;
     connect_guest(link, pid.get().unsigned_abs())
         .step(|| format!("cannot link the container to the bridge `{}`", link.bridge))?;
     send(socket, &FromMonitor::Linked, &[])?;
-    Ok((wait_until_ready(socket)?, init_kind))
+    let console = wait_until_ready(socket)?;
+    note_mounts(machine, pid.get().unsigned_abs(), mounted)?;
+    Ok((console, init_kind))
+}
+
+/// Writes down what is mounted in the guest of the child `pid`, in which nothing of the guest's has run yet.
+fn note_mounts(machine: &Machine, pid: u32, mounted: Vec<Mounted>) -> Result<(), StartFailure> {
+    if mounted.is_empty() {
+        return Ok(());
+    }
+    let step = || "cannot write down what is mounted".to_owned();
+    let init = ProcessId::of(pid).step(step)?;
+    let mounts = mountinfo::read(pid).step(step)?;
+    let mounted = mounted.into_iter().map(|one| one.attached(&mounts)).collect();
+    MountedFile::save(&machine.paths.mounted(), init, mounted).step(step)
 }
 
 /// Gives the child's user namespace its ids; returns the namespace.
