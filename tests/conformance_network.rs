@@ -499,5 +499,5 @@ fn tables() -> Vec<String> {
 fn port_of(world: &World, name: &str) -> String {
     let record = fs::read_to_string(world.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
     let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
-    record["spec"]["link"]["host_name"].as_str().expect("a name").to_owned()
+    record["spec"]["links"][0]["host_name"].as_str().expect("a name").to_owned()
 }

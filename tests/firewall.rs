@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fleet::model::{BRIDGE_GROUP, Chain, Chains, Hook, Protocol, Rule, TableState};
+use fleet::model::{BRIDGE_GROUP, Chain, Chains, Hook, NetworkName, Protocol, Rule, TableState};
 use fleet::network::{read_firewall, write_chains};
 use nix::sched::{CloneFlags, unshare};
 
@@ -24,7 +24,7 @@ fn nft(args: &[&str]) -> String {
 fn chains(fleet: &str) -> Chains {
     let net = "10.9.0.0/24".parse().expect("a net");
     let web = "10.9.0.5".parse().expect("an address");
-    let of = |hook: Hook, rules| (hook.chain_of(fleet), Chain { hook: Some(hook), rules });
+    let of = |hook: Hook, rules| (hook.chain_of(fleet, &NetworkName::default()), Chain { hook: Some(hook), rules });
     let port = || Rule::new("port 80").ipv4().to_host().protocol(Protocol::Tcp);
     Chains::from([
         of(Hook::Arriving, vec![Rule::new("own").from_link("fb0").ipv4().not_source(net).drop()]),
@@ -50,7 +50,7 @@ fn chains(fleet: &str) -> Chains {
 fn what_was_written_is_read_back_and_is_what_nft_shows() {
     in_an_empty_network(|| {
         assert_eq!(read_firewall("").expect("read").table, TableState::Absent);
-        write_chains("", "dev", &chains("dev")).expect("written");
+        write_chains("", "dev", &NetworkName::default(), &chains("dev")).expect("written");
         let found = read_firewall("").expect("read");
         assert_eq!((found.table, found.chains), (TableState::Ours, chains("dev")));
         let shown = nft(&["list", "table", "inet", "fleet"]);
@@ -76,17 +76,17 @@ fn what_was_written_is_read_back_and_is_what_nft_shows() {
 #[test]
 fn each_fleet_has_its_own_chains_and_the_last_takes_the_table_along() {
     in_an_empty_network(|| {
-        write_chains("", "a", &chains("a")).expect("written");
-        write_chains("", "b", &chains("b")).expect("written");
-        write_chains("/other", "a", &chains("a")).expect("written");
+        write_chains("", "a", &NetworkName::default(), &chains("a")).expect("written");
+        write_chains("", "b", &NetworkName::default(), &chains("b")).expect("written");
+        write_chains("/other", "a", &NetworkName::default(), &chains("a")).expect("written");
         nft(&["add", "table", "inet", "mine"]);
-        write_chains("", "a", &Chains::new()).expect("removed");
+        write_chains("", "a", &NetworkName::default(), &Chains::new()).expect("removed");
         assert_eq!(read_firewall("").expect("read").chains, chains("b"));
-        write_chains("", "b", &Chains::new()).expect("removed");
+        write_chains("", "b", &NetworkName::default(), &Chains::new()).expect("removed");
         assert_eq!(read_firewall("").expect("read").table, TableState::Absent);
         assert_eq!(read_firewall("/other").expect("read").chains, chains("a"));
-        write_chains("/other", "a", &Chains::new()).expect("removed");
-        write_chains("/other", "a", &Chains::new()).expect("removed again");
+        write_chains("/other", "a", &NetworkName::default(), &Chains::new()).expect("removed");
+        write_chains("/other", "a", &NetworkName::default(), &Chains::new()).expect("removed again");
         assert_eq!(nft(&["list", "ruleset"]), "table inet mine {\n}\n");
     });
 }
@@ -106,12 +106,12 @@ fn whatever_was_changed_by_hand_is_seen_and_mended() {
              add chain inet fleet output-dev { type filter hook output priority 5; }",
             "add chain inet fleet forward-dev2",
         ] {
-            write_chains("", "dev", &chains("dev")).expect("written");
+            write_chains("", "dev", &NetworkName::default(), &chains("dev")).expect("written");
             nft(&[change]);
             if !change.ends_with("dev2") {
                 assert_ne!(read_firewall("").expect("read").chains, chains("dev"), "{change}");
             }
-            write_chains("", "dev", &chains("dev")).expect("mended");
+            write_chains("", "dev", &NetworkName::default(), &chains("dev")).expect("mended");
             let mut found = read_firewall("").expect("read").chains;
             // A chain of another fleet, for all that this one knows.
             found.remove("forward-dev2");
@@ -126,7 +126,7 @@ fn a_table_that_somebody_else_made_is_left_alone() {
         nft(&["add table inet fleet { comment \"mine\"; }; add chain inet fleet forward-dev"]);
         let before = nft(&["list", "ruleset"]);
         assert_eq!(read_firewall("").expect("read").table, TableState::Foreign("inet fleet".to_owned()));
-        write_chains("", "dev", &chains("dev")).expect_err("it is not ours");
+        write_chains("", "dev", &NetworkName::default(), &chains("dev")).expect_err("it is not ours");
         assert_eq!(nft(&["list", "ruleset"]), before);
     });
 }
@@ -161,7 +161,7 @@ fn a_thousand_published_ports_are_one_transaction() {
         };
         let rules: Vec<Rule> = (1000..3000).map(rule).collect();
         let chains = Chains::from([("output-dev".to_owned(), Chain { hook: Some(Hook::Output), rules })]);
-        write_chains("", "dev", &chains).expect("written");
+        write_chains("", "dev", &NetworkName::default(), &chains).expect("written");
         assert_eq!(read_firewall("").expect("read").chains, chains);
     });
 }

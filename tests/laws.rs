@@ -181,7 +181,7 @@ fn assert_as_asked_for(fleet: &Fleet, world: &World) {
         assert!(matches!(container.run, RunState::Running(_) | RunState::Restarting(_)), "{container:?}");
         assert_eq!(world.files[&spec.name], (spec.guest.clone(), hosts_digest(&fleet.hosts)));
         let in_force = &world.in_force[&spec.name].spec;
-        assert_eq!((&in_force.link, &in_force.init), (&spec.link, &spec.init));
+        assert_eq!((&in_force.links, &in_force.init), (&spec.links, &spec.init));
         assert_eq!((&in_force.security, &in_force.mounts), (&spec.security, &spec.mounts));
         assert_eq!(in_force.devices, spec.devices);
         assert_eq!(in_force.guest.hostname, spec.guest.hostname);
@@ -207,7 +207,14 @@ fn chains_of(host: &Host, owner: impl Fn(&str) -> bool) -> Chains {
 fn not_of(fleet: &Fleet, host: &Host) -> Things {
     let (mut containers, mut links, _) = everything(host);
     containers.retain(|_, container| !is_of(fleet, container));
-    links.retain(|_, link| link.mac != Some(fleet.network.mac));
+    let members = host.containers.values().filter(|container| is_of(fleet, container));
+    let records = members.filter_map(|container| match &container.ownership {
+        Ownership::Ours(record) => Some(record),
+        Ownership::Foreign => None,
+    });
+    let ends: BTreeSet<&String> = records.flat_map(|record| &record.spec.links).map(|link| &link.host_name).collect();
+    let is_bridge = |link: &LinkState| fleet.networks.iter().any(|network| link.mac == Some(network.mac));
+    links.retain(|name, link| !is_bridge(link) && !ends.contains(name));
     (containers, links, chains_of(host, |owner| owner != fleet.name.as_str()))
 }
 

@@ -62,14 +62,17 @@ fn converged_host(fleet: &Fleet) -> Host {
     set_traffic(&mut host, fleet);
     for (slot, spec) in (0..).zip(&fleet.containers) {
         host.containers.insert(spec.name.clone(), build::running_container(build::record(fleet, spec, slot)));
+        host.links.extend(spec.links.iter().map(|link| (link.host_name.clone(), build::host_end(link))));
     }
     host
 }
 
 /// Gives `host` all of its network that `fleet` asks for.
 fn set_traffic(host: &mut Host, fleet: &Fleet) {
-    let bridge = LinkState { loopback: fleet.is_on_loopback(), ..build::bridge(&fleet.network) };
-    host.links.insert(fleet.network.bridge.clone(), bridge);
+    for network in fleet.networks_in_use() {
+        let bridge = LinkState { loopback: fleet.is_on_loopback(network), ..build::bridge(network) };
+        host.links.insert(network.bridge.clone(), bridge);
+    }
     host.firewall.table = TableState::Ours;
     host.firewall.chains.extend(fleet.chains());
     host.forwarding = Forwarding { is_on: fleet.needs_forwarding(), is_recorded: fleet.needs_forwarding() };

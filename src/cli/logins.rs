@@ -44,7 +44,7 @@ fn login(session: &Session, fleet: &Fleet, state: &ContainerState) -> Option<Log
         (Ownership::Foreign, _) | (Ownership::Ours(_), RunState::Incomplete(_)) => None,
         (Ownership::Ours(record), RunState::Running(_) | RunState::Restarting(_) | RunState::Stopped) => {
             let known_hosts = session.layout.known_hosts(&fleet.name);
-            (record.fleet == fleet.name).then(|| Login::new(record, None, known_hosts, &fleet.private_keys))
+            (record.fleet == fleet.name).then(|| Login::new(record, None, known_hosts, &fleet.private_keys)).flatten()
         }
     }
 }

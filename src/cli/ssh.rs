@@ -49,6 +49,10 @@ pub(super) fn run(session: &Session, arguments: &SshArguments) -> Result<Exit, C
     let of_fleet = fleets.iter().find(|fleet| fleet.name == record.fleet);
     let private_keys = of_fleet.map(|fleet| fleet.private_keys.clone()).unwrap_or_default();
     let login = Login::new(&record, user, session.layout.known_hosts(&record.fleet), &private_keys);
+    let login = login.ok_or_else(|| {
+        let hint = format!("`fleet shell {name}` needs no network");
+        CliError::failed(format!("fleet knows no address of `{name}`"), hint)
+    })?;
     let mut ssh = Command::new("ssh");
     for (keyword, value) in login.options().map_err(|error| unquotable(&error))? {
         ssh.arg("-o").arg(format!("{keyword}={value}"));

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
-use crate::model::{FleetName, StepFailure, Traffic};
+use crate::model::{FleetName, NetworkName, StepFailure, Traffic};
 use crate::network;
 use crate::store::{HostChanges, Layout};
 
@@ -24,9 +24,14 @@ impl HostNetwork {
         network::set_traffic(&self.scope, traffic).map_err(failed)
     }
 
-    pub(super) fn delete_rules(&self, fleet: &FleetName, bridge: &str) -> Result<(), StepFailure> {
+    pub(super) fn delete_rules(
+        &self,
+        fleet: &FleetName,
+        network: &NetworkName,
+        bridge: &str,
+    ) -> Result<(), StepFailure> {
         let failed = failed(format!("cannot remove the packet rules of fleet `{fleet}`"));
-        network::remove_traffic(&self.scope, fleet.as_str(), bridge).map_err(failed)
+        network::remove_traffic(&self.scope, fleet.as_str(), network, bridge).map_err(failed)
     }
 
     /// What was there before is recorded first: a kill between the two leaves a record of what is still so.

@@ -89,7 +89,8 @@ impl HostPerformer {
     fn known_host(&self, spec: &ContainerSpec) -> String {
         let key = self.host_key(&self.fleet.name, &spec.name);
         let key: Vec<&str> = key.public.split_ascii_whitespace().take(2).collect();
-        format!("{},{},{} {}\n", spec.name, spec.guest.hostname, spec.link.address.addr(), key.join(" "))
+        let address = spec.address().map(|address| format!(",{address}")).unwrap_or_default();
+        format!("{},{}{address} {}\n", spec.name, spec.guest.hostname, key.join(" "))
     }
 
     /// Makes the container and sets its guest up; it appears when all of it is there.
@@ -135,7 +136,9 @@ impl HostPerformer {
         match action {
             Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::Start(_) | Action::Adopt(_) => Ok(Vec::new()),
             Action::SetRules(traffic) => self.host.set_rules(traffic).map(|()| Vec::new()),
-            Action::DeleteRules { fleet, bridge } => self.host.delete_rules(fleet, bridge).map(|()| Vec::new()),
+            Action::DeleteRules { fleet, network, bridge } => {
+                self.host.delete_rules(fleet, network, bridge).map(|()| Vec::new())
+            }
             Action::SetForwarding => self.host.set_forwarding().map(|()| Vec::new()),
             Action::RestoreForwarding => self.host.restore_forwarding().map(|()| Vec::new()),
             Action::FetchImage { source, digest, build } => match self.images.fetch(source, digest, build.as_deref()) {

@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use super::HostTable;
-use crate::model::{ContainerRecord, HostEntry};
+use crate::model::{ContainerRecord, HostEntry, LinkSpec};
 use crate::template::{Data, TemplateError, TemplateName, Templates};
 
 /// The data of every template.
@@ -21,18 +21,11 @@ pub(super) struct Facts<'a> {
     hostname: &'a str,
     /// The content of `/etc/machine-id`.
     machine_id: &'a str,
-    /// Address of `eth0`: `10.42.0.5`.
-    address: Ipv4Addr,
-    /// Length of the subnet's prefix: `24`.
-    prefix: u8,
-    /// The same as a mask: `255.255.255.0`.
-    netmask: Ipv4Addr,
-    /// Address and prefix: `10.42.0.5/24`.
-    cidr: Ipv4Net,
-    /// The default route: `10.42.0.1`.
-    gateway: Ipv4Addr,
-    /// Link-layer address of `eth0`: `02:…`.
-    mac: String,
+    /// The first link's; of a template that is about one link, that link's.
+    #[serde(flatten)]
+    link: LinkFacts<'a>,
+    /// All links.
+    links: Vec<LinkFacts<'a>>,
     /// Name servers.
     pub(super) dns: Vec<IpAddr>,
     /// The fleet's host table, each line with `address` and `names`; the guest's own line names its `hostname` too.
@@ -41,6 +34,39 @@ pub(super) struct Facts<'a> {
     users: Vec<UserFacts<'a>>,
     /// The user that a template of one user is about.
     user: Option<UserFacts<'a>>,
+}
+
+/// What templates can say of a link. Without an address all that comes of it is null.
+#[derive(Debug, Clone, Default, Serialize)]
+struct LinkFacts<'a> {
+    /// Its name in the guest: `eth0`.
+    link: &'a str,
+    /// Address: `10.42.0.5`.
+    address: Option<Ipv4Addr>,
+    /// Length of the subnet's prefix: `24`.
+    prefix: Option<u8>,
+    /// The same as a mask: `255.255.255.0`.
+    netmask: Option<Ipv4Addr>,
+    /// Address and prefix: `10.42.0.5/24`.
+    cidr: Option<Ipv4Net>,
+    /// The default route, if it leads there: `10.42.0.1`.
+    gateway: Option<Ipv4Addr>,
+    /// Link-layer address: `02:…`.
+    mac: String,
+}
+
+impl<'a> LinkFacts<'a> {
+    fn new(link: &'a LinkSpec) -> LinkFacts<'a> {
+        LinkFacts {
+            link: &link.name,
+            address: link.address.map(|address| address.addr()),
+            prefix: link.address.map(|address| address.prefix_len()),
+            netmask: link.address.map(|address| address.netmask()),
+            cidr: link.address,
+            gateway: link.gateway,
+            mac: link.mac.to_string(),
+        }
+    }
 }
 
 /// What templates can say of a user.
@@ -75,7 +101,7 @@ impl<'a> Renderer<'a> {
         let own_hosts = if shares_hosts(record, hosts) {
             Vec::new()
         } else {
-            hosts.with_own_name(record.spec.link.address.addr(), &guest.hostname)
+            hosts.with_own_name(record.spec.address(), &guest.hostname)
         };
         let facts = facts(record, own_hosts, dns);
         Ok(Renderer { templates, data: Data::new(&facts), users: facts.users, record, hosts })
@@ -98,6 +124,20 @@ impl<'a> Renderer<'a> {
         self.templates.render(name, &self.data)
     }
 
+    /// The links of the guest.
+    pub(super) fn links(&self) -> &'a [LinkSpec] {
+        &self.record.spec.links
+    }
+
+    /// The texts of template `name`, which is about one link, each with the name of its link.
+    pub(super) fn render_for_links(&self, name: TemplateName) -> Result<Vec<(&'a str, String)>, TemplateError> {
+        let text = |link: &'a LinkSpec| {
+            let data = self.data.with_all(&LinkFacts::new(link));
+            Ok((link.name.as_str(), self.templates.render(name, &data)?))
+        };
+        self.links().iter().map(text).collect()
+    }
+
     /// The text of template `name`, which is about the user `user`.
     pub(super) fn render_for(&self, name: TemplateName, user: &str) -> Result<String, TemplateError> {
         let user = self.users.iter().find(|known| known.name == user).copied();
@@ -111,18 +151,15 @@ fn shares_hosts(record: &ContainerRecord, hosts: &HostTable) -> bool {
 }
 
 fn facts(record: &ContainerRecord, hosts: Vec<HostEntry>, dns: Vec<IpAddr>) -> Facts<'_> {
-    let (link, guest) = (&record.spec.link, &record.spec.guest);
+    let guest = &record.spec.guest;
+    let links: Vec<LinkFacts<'_>> = record.spec.links.iter().map(LinkFacts::new).collect();
     Facts {
         fleet: record.fleet.as_str(),
         container: record.spec.name.as_str(),
         hostname: &guest.hostname,
         machine_id: &guest.machine_id.0,
-        address: link.address.addr(),
-        prefix: link.address.prefix_len(),
-        netmask: link.address.netmask(),
-        cidr: link.address,
-        gateway: link.gateway,
-        mac: link.mac.to_string(),
+        link: links.first().cloned().unwrap_or_default(),
+        links,
         dns,
         hosts,
         users: guest.users.iter().map(|user| UserFacts { name: &user.name, sudo: user.sudo }).collect(),

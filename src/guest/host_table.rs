@@ -30,13 +30,14 @@ impl HostTable {
         self.entries.iter().any(|entry| entry.names.iter().any(|name| name == hostname))
     }
 
-    /// The lines for the guest at `address`, in which it finds its own `hostname`, whatever that is: sudo(8) and many
+    /// The lines for the guest at `address`, if it has one, in which it finds its own `hostname`, whatever that is: sudo(8) and many
     /// servers look it up.
-    pub(super) fn with_own_name(&self, address: Ipv4Addr, hostname: &str) -> Vec<HostEntry> {
+    pub(super) fn with_own_name(&self, address: Option<Ipv4Addr>, hostname: &str) -> Vec<HostEntry> {
         let mut entries = self.entries.clone();
         if self.names(hostname) {
             return entries;
         }
+        let address = address.unwrap_or(Ipv4Addr::LOCALHOST);
         match entries.iter_mut().find(|entry| entry.address == address) {
             Some(own) => own.names.push(hostname.to_owned()),
             None => entries.push(HostEntry { address, names: vec![hostname.to_owned()] }),

@@ -1,12 +1,13 @@
 //! The guest's own network configuration.
 //!
-//! The engine gives `eth0` its address and route before PID 1 starts, for every guest. What is written here makes each
+//! The engine gives the links their addresses and routes before PID 1 starts, for every guest. What is written here makes each
 //! network manager of the image agree with that, so that none flushes it, asks for another address or fails. A
 //! manager that is installed but not enabled gets its file too: it may be enabled later, and unread it does nothing.
 
 use super::GuestError;
 use super::edit::{Attributes, Editor};
 use super::facts::Renderer;
+use crate::model::LinkSpec;
 use crate::template::TemplateName;
 
 const PLAIN: Attributes = Attributes::root(0o644);
@@ -18,17 +19,27 @@ const IFUPDOWN: [&str; 5] =
     ["/sbin/ifup", "/usr/sbin/ifup", "/etc/init.d/networking", "/lib/systemd/system/networking.service", "/bin/ifup"];
 const NETWORK_MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"];
 
-/// `NetworkManager` keeps off the link, so it needs no address: NetworkManager.conf(5).
-const UNMANAGED: &str = "# Written by fleet: eth0 is set up from outside. Changes made here are lost.\n\
-                         [keyfile]\nunmanaged-devices=interface-name:eth0\n";
+/// `NetworkManager` keeps off the links, so it needs no addresses: NetworkManager.conf(5).
+fn unmanaged(links: &[LinkSpec]) -> String {
+    let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+    let devices: Vec<String> = names.iter().map(|name| format!("interface-name:{name}")).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!(
+        "# Written by fleet: {} {verb} set up from outside. Changes made here are lost.\n\
+         [keyfile]\nunmanaged-devices={}\n",
+        names.join(", "),
+        devices.join(";")
+    )
+}
 
 /// Writes the configuration of every network manager that the image has.
 pub(super) fn ensure_network(editor: &Editor<'_>, renderer: &Renderer<'_>) -> Result<(), GuestError> {
     if editor.has_file(&NETWORKD)? {
-        let text = renderer.render(TemplateName::Networkd)?;
         editor.ensure_directory("/etc/systemd/network", DIRECTORY)?;
         // The first match in the order of names wins: systemd.network(5). Images ship `eth0.network` and the like.
-        editor.ensure_file("/etc/systemd/network/05-fleet-eth0.network", text, PLAIN)?;
+        for (name, text) in renderer.render_for_links(TemplateName::Networkd)? {
+            editor.ensure_file(format!("/etc/systemd/network/05-fleet-{name}.network"), text, PLAIN)?;
+        }
     }
     if editor.has_directory("/etc/network")? || editor.has_file(&IFUPDOWN)? {
         let text = renderer.render(TemplateName::Interfaces)?;
@@ -38,7 +49,7 @@ pub(super) fn ensure_network(editor: &Editor<'_>, renderer: &Renderer<'_>) -> Re
     if editor.has_file(&NETWORK_MANAGER)? {
         editor.ensure_directory("/etc/NetworkManager/conf.d", DIRECTORY)?;
         // Late in the order of names: a list in a later file replaces one in an earlier file.
-        editor.ensure_file("/etc/NetworkManager/conf.d/90-fleet.conf", UNMANAGED, PLAIN)?;
+        editor.ensure_file("/etc/NetworkManager/conf.d/90-fleet.conf", unmanaged(renderer.links()), PLAIN)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Finding;
-use crate::model::{ContainerName, Fleet, PortForward};
+use crate::model::{ContainerName, Fleet, NetworkSpec, PortForward};
 
 /// One finding for each clash, in the later file.
 pub(super) fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
@@ -47,18 +47,22 @@ impl Clash<'_> {
 
 /// The first that the two fleets themselves share: their names' clash brings the others with it.
 fn clash<'f>(earlier: &'f Fleet, later: &Fleet) -> Option<Clash<'f>> {
-    let (ours, theirs) = (&later.network, &earlier.network);
-    let (what, hint) = if earlier.name == later.name {
-        (format!("the fleet `{}`", later.name), None)
-    } else if ours.bridge == theirs.bridge {
-        (format!("the bridge `{}`", ours.bridge), Some("each fleet has a bridge of its own".to_owned()))
-    } else if ours.subnet.contains(&theirs.subnet) || theirs.subnet.contains(&ours.subnet) {
-        let what = format!("a part of the subnet {}", ours.subnet);
-        (what, Some("give one of them another `network.subnet`".to_owned()))
-    } else {
-        return None;
-    };
-    Some(Clash { what, owner: earlier, hint })
+    if earlier.name == later.name {
+        return Some(Clash { what: format!("the fleet `{}`", later.name), owner: earlier, hint: None });
+    }
+    let pairs = later.networks.iter().flat_map(|ours| earlier.networks.iter().map(move |theirs| (ours, theirs)));
+    let (what, hint) = pairs.into_iter().find_map(|(ours, theirs)| network_clash(ours, theirs))?;
+    Some(Clash { what, owner: earlier, hint: Some(hint) })
+}
+
+/// What two networks of different fleets share, and the fix.
+fn network_clash(ours: &NetworkSpec, theirs: &NetworkSpec) -> Option<(String, String)> {
+    if ours.bridge == theirs.bridge {
+        return Some((format!("the bridge `{}`", ours.bridge), "each fleet has a bridge of its own".to_owned()));
+    }
+    let overlap = ours.subnet.contains(&theirs.subnet) || theirs.subnet.contains(&ours.subnet);
+    let hint = || "give one of them another `network.subnet`".to_owned();
+    overlap.then(|| (format!("a part of the subnet {}", ours.subnet), hint()))
 }
 
 /// The first port of the host that both publish.

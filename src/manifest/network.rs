@@ -1,4 +1,4 @@
-//! `network`: the fleet's subnet, bridge and name servers, and who reaches whom.
+//! A network of the fleet file: its subnet, bridge and name servers, and who reaches whom.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,7 +9,7 @@ use super::keys;
 use super::node::{Entry, Placed, Span, Value};
 use super::reader::{Reader, Section, Setting, item_place};
 use super::scalar;
-use crate::model::{Destination, Egress, FleetName, MacAddress, NetworkSpec, stable_hash};
+use crate::model::{Destination, Egress, FleetName, MacAddress, NetworkName, NetworkSpec, stable_hash};
 
 /// The shortest and the longest prefix of a subnet: `/8` is the largest private one, `/29` leaves five containers.
 const PREFIXES: std::ops::RangeInclusive<u8> = 8..=29;
@@ -62,6 +62,7 @@ impl NetworkKeys {
         };
         let bridge = self.bridge.value().cloned();
         Some(NetworkSpec {
+            name: NetworkName::default(),
             bridge: bridge.unwrap_or_else(|| format!("fb{}", hex(&["bridge", scope, name], 5))),
             mac: MacAddress::derive(&["bridge", scope, name]),
             subnet,

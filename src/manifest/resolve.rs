@@ -17,7 +17,7 @@ use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
     ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, HostEntry, ImageSource, LinkSpec, MacAddress, MachineId,
-    NetworkSpec,
+    NetworkName, NetworkSpec,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -60,7 +60,7 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         .iter()
         .flat_map(|group| group.names.iter().map(|name| site.container(group, name)))
         .collect::<Option<_>>()?;
-    let hosts = containers.iter().map(|container| host_entry(&name, container)).collect();
+    let hosts = containers.iter().filter_map(|container| host_entry(&name, container)).collect();
     let engine = engine.value().copied().unwrap_or_default();
     let (profiles, private_keys) = (profiles(&groups), std::mem::take(&mut reader.private_keys));
     let file = file.to_owned();
@@ -68,7 +68,7 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         name,
         file,
         engine,
-        network,
+        networks: vec![network],
         containers,
         keeps_volumes: true,
         hosts,
@@ -202,7 +202,7 @@ impl Site<'_> {
             image: ImageSource::clone(keys.image.value()?),
             init: keys.init.value().cloned().unwrap_or_default(),
             limits: keys.limits.limits(),
-            link: self.link(group, name)?,
+            links: vec![self.link(group, name)?],
             guest: GuestSpec {
                 hostname: keys.hostname.value().cloned().unwrap_or_else(|| name.to_string()),
                 machine_id: MachineId::derive(self.fleet.as_str(), name.as_str()),
@@ -223,18 +223,20 @@ impl Site<'_> {
     fn link(&self, group: &Group, name: &ContainerName) -> Option<LinkSpec> {
         let address = *self.addresses.get(name)?;
         Some(LinkSpec {
+            network: NetworkName::default(),
+            name: LinkSpec::first_name(),
             bridge: self.network.bridge.clone(),
             host_name: format!("fv{}", hex(&["link", self.scope, name.as_str()], 6)),
-            address: Ipv4Net::new(address, self.network.subnet.prefix_len()).ok()?,
-            gateway: self.network.gateway,
+            address: Some(Ipv4Net::new(address, self.network.subnet.prefix_len()).ok()?),
+            gateway: Some(self.network.gateway),
             mac: mac(self.fleet, group, name),
             isolated: self.network.isolated,
         })
     }
 }
 
-/// The line of the host table for `container`.
-fn host_entry(fleet: &FleetName, container: &ContainerSpec) -> HostEntry {
+/// The line of the host table for `container`, if it has an address.
+fn host_entry(fleet: &FleetName, container: &ContainerSpec) -> Option<HostEntry> {
     let name = container.name.as_str();
     let hostname = container.guest.hostname.as_str();
     let label = hostname.split_once('.').map_or(hostname, |(label, _)| label);
@@ -243,5 +245,5 @@ fn host_entry(fleet: &FleetName, container: &ContainerSpec) -> HostEntry {
         names.push(name.to_owned());
     }
     names.push(format!("{name}.{fleet}"));
-    HostEntry { address: container.link.address.addr(), names }
+    Some(HostEntry { address: container.address()?, names })
 }

@@ -1,12 +1,13 @@
 //! A container: as asked for, as recorded, as found.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, LastExit,
-    Limits, LinkSpec, MountSpec, MountState, PortForward, Seccomp, SecuritySpec,
+    Limits, LinkSpec, MountSpec, MountState, NetworkName, PortForward, Seccomp, SecuritySpec,
 };
 
 /// The program that runs as PID 1.
@@ -81,8 +82,9 @@ pub struct ContainerSpec {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
-    /// Its network link.
-    pub link: LinkSpec,
+    /// Its network links; the first is the one that others know it by. The first version of fleet recorded the only one.
+    #[serde(alias = "link", deserialize_with = "one_or_several")]
+    pub links: Vec<LinkSpec>,
     /// What is written into it.
     pub guest: GuestSpec,
     /// Seconds that its init gets to shut down before it is killed.
@@ -104,7 +106,39 @@ pub struct ContainerSpec {
     pub ports: Vec<PortForward>,
 }
 
+/// A list, or the only item of one.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LinkSpec>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrSeveral {
+        One(LinkSpec),
+        Several(Vec<LinkSpec>),
+    }
+    Ok(match OneOrSeveral::deserialize(deserializer)? {
+        OneOrSeveral::One(link) => vec![link],
+        OneOrSeveral::Several(links) => links,
+    })
+}
+
 impl ContainerSpec {
+    /// The address that others know it by, if it has one.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.links.iter().find_map(|link| link.address).map(|address| address.addr())
+    }
+
+    /// Its link to the network `network`.
+    #[must_use]
+    pub fn link_to(&self, network: &NetworkName) -> Option<&LinkSpec> {
+        self.links.iter().find(|link| link.network == *network)
+    }
+
+    /// The link that its published ports lead to: the first that has an address.
+    #[must_use]
+    pub fn published_link(&self) -> Option<&LinkSpec> {
+        self.links.iter().find(|link| link.address.is_some())
+    }
+
     /// In what ways it is less isolated than an ordinary container, in words.
     #[must_use]
     pub fn opt_ins(&self) -> Vec<String> {
@@ -204,8 +238,6 @@ pub struct Running {
     pub memory_used: Option<Bytes>,
     /// Its own mounts, as far as they are fleet's, those that are not asked for any more too.
     pub mounts: Vec<MountState>,
-    /// Whether the host end of its link is there, up, and a port of its bridge.
-    pub link_up: bool,
     /// When it started, in seconds since 1970.
     pub started_at_s: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Rule;
+use super::{NetworkName, Rule};
 
 /// Chains by name.
 pub type Chains = BTreeMap<String, Chain>;
@@ -32,18 +32,30 @@ impl Hook {
         ("postrouting", Hook::Postrouting),
     ];
 
-    /// The name of the chain of the fleet `fleet` here.
+    /// The name of the chain of the network `network` of the fleet `fleet` here.
     #[must_use]
-    pub fn chain_of(self, fleet: &str) -> String {
+    pub fn chain_of(self, fleet: &str, network: &NetworkName) -> String {
         let word = Hook::ALL.iter().find(|(_, hook)| *hook == self).map_or("", |(word, _)| *word);
-        format!("{word}-{fleet}")
+        if network.is_default() { format!("{word}-{fleet}") } else { format!("{word}-{fleet}.{network}") }
     }
 
     /// The fleet whose chain `chain` is by its name.
     #[must_use]
     pub fn fleet_of(chain: &str) -> Option<&str> {
-        let (word, fleet) = chain.split_once('-')?;
-        Hook::ALL.iter().any(|(known, _)| *known == word).then_some(fleet)
+        Hook::owner_of(chain).map(|(fleet, _)| fleet)
+    }
+
+    /// The fleet and the network whose chain `chain` is by its name.
+    #[must_use]
+    pub fn owner_of(chain: &str) -> Option<(&str, NetworkName)> {
+        let (word, owner) = chain.split_once('-')?;
+        if !Hook::ALL.iter().any(|(known, _)| *known == word) {
+            return None;
+        }
+        match owner.split_once('.') {
+            None => Some((owner, NetworkName::default())),
+            Some((fleet, network)) => Some((fleet, network.parse().ok()?)),
+        }
     }
 }
 
@@ -114,8 +126,12 @@ mod tests {
 
     #[test]
     fn a_chain_tells_whose_it_is() {
-        assert_eq!(Hook::Forward.chain_of("a-forward"), "forward-a-forward");
-        assert_eq!(Hook::fleet_of("forward-a-forward"), Some("a-forward"));
+        let (default, storage) = (NetworkName::default(), "storage".parse::<NetworkName>().expect("a name"));
+        assert_eq!(Hook::Forward.chain_of("a-forward", &default), "forward-a-forward");
+        assert_eq!(Hook::owner_of("forward-a-forward"), Some(("a-forward", default)));
+        assert_eq!(Hook::Forward.chain_of("a", &storage), "forward-a.storage");
+        assert_eq!(Hook::owner_of("forward-a.storage"), Some(("a", storage)));
+        assert_eq!(Hook::fleet_of("forward-a.storage"), Some("a"));
         assert_eq!(Hook::fleet_of("mine-a"), None);
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, ContainerName, ContainerSpec, Distro, FleetName, HostEntry, ImageSource, NetworkSpec};
+use super::{Build, ContainerName, ContainerSpec, Distro, FleetName, HostEntry, ImageSource, NetworkName, NetworkSpec};
 
 /// What runs the containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +35,8 @@ pub struct Fleet {
     pub file: PathBuf,
     /// What runs it.
     pub engine: EngineKind,
-    /// Its network.
-    pub network: NetworkSpec,
+    /// Its networks, the default one first.
+    pub networks: Vec<NetworkSpec>,
     /// Its containers, in the order of the file, replicas in ascending order.
     pub containers: Vec<ContainerSpec>,
     /// Whether its volumes stay even if no container needs them: what a fleet file asks for always does.
@@ -52,6 +52,19 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// The network `name`.
+    #[must_use]
+    pub fn network(&self, name: &NetworkName) -> Option<&NetworkSpec> {
+        self.networks.iter().find(|network| network.name == *name)
+    }
+
+    /// The networks that some container has a link to.
+    pub fn networks_in_use(&self) -> impl Iterator<Item = &NetworkSpec> {
+        let used: BTreeSet<&NetworkName> =
+            self.containers.iter().flat_map(|spec| &spec.links).map(|link| &link.network).collect();
+        self.networks.iter().filter(move |network| used.contains(&network.name))
+    }
+
     /// The distributions that its containers stand on, sorted.
     #[must_use]
     pub fn distros(&self) -> Vec<&Distro> {
@@ -80,7 +93,7 @@ impl Fleet {
         old.name == new.name && !self.distros().contains(&old)
     }
 
-    /// The empty fleet of that name and network: what `destroy` converges to.
+    /// The empty fleet of that name and those networks: what `destroy` converges to.
     #[must_use]
     pub fn emptied(&self) -> Fleet {
         Fleet {

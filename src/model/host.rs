@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use ipnet::Ipv4Net;
 
-use super::{ContainerName, ContainerState, Firewall, ImageSource, ImageState, Listener, MacAddress};
+use super::{ContainerName, ContainerState, Firewall, ImageSource, ImageState, LinkSpec, Listener, MacAddress};
 
 /// What a host has: everything that planning needs to know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,6 +85,13 @@ impl Host {
             let taken = link.addresses.iter().find(|taken| taken.contains(&subnet) || subnet.contains(*taken))?;
             Some((name.as_str(), *taken))
         })
+    }
+
+    /// Whether the host's end of `link` is there, up, and a port of its bridge.
+    #[must_use]
+    pub fn has_port(&self, link: &LinkSpec) -> bool {
+        let found = self.links.get(&link.host_name);
+        found.is_some_and(|found| found.up && found.controller.as_ref() == Some(&link.bridge))
     }
 
     /// Whether the link `name` has the address `address`.

@@ -32,15 +32,15 @@ pub struct UnquotablePath {
 }
 
 impl Login {
-    /// The login to the container that `record` describes: as `user`, or else as its only user, or as root if it has
-    /// none or several. `private_keys` are those of [`super::Fleet`].
+    /// The login to the container that `record` describes, if it has an address: as `user`, or else as its only user, or as
+    /// root if it has none or several. `private_keys` are those of [`super::Fleet`].
     #[must_use]
     pub fn new(
         record: &ContainerRecord,
         user: Option<&str>,
         known_hosts: PathBuf,
         private_keys: &BTreeMap<String, PathBuf>,
-    ) -> Login {
+    ) -> Option<Login> {
         let guest = &record.spec.guest;
         let user = match (user, guest.users.as_slice()) {
             (Some(user), _) => user,
@@ -55,14 +55,14 @@ impl Login {
                 identities.push(path.clone());
             }
         }
-        Login {
+        Some(Login {
             name: record.spec.name.clone(),
             fleet: record.fleet.clone(),
-            address: record.spec.link.address.addr(),
+            address: record.spec.address()?,
             user: user.to_owned(),
             known_hosts,
             identities,
-        }
+        })
     }
 
     /// The names by which it is called on the host.

@@ -50,7 +50,7 @@ pub use image::{ImageDigest, ImageSource, ImageState, ParseImageError};
 pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use login::{Login, UnquotablePath};
 pub use mount::{DeviceSpec, MountFault, MountIds, MountSource, MountSpec, MountState};
-pub use name::{ContainerName, FleetName, NameError};
+pub use name::{ContainerName, FleetName, NameError, NetworkName};
 pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState};
 pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};

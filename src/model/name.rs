@@ -1,4 +1,4 @@
-//! Names of fleets and containers.
+//! Names of fleets, containers and networks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -96,6 +96,28 @@ label!(
     ContainerName,
     63
 );
+label!(
+    /// The name of a network, unique in its fleet: one label of RFC 1123, at most 32 characters.
+    NetworkName,
+    32
+);
+
+/// The name of the network that a fleet has without naming it.
+const DEFAULT_NETWORK: &str = "default";
+
+impl NetworkName {
+    /// Whether it is that of the network that a fleet has without naming it.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.0 == DEFAULT_NETWORK
+    }
+}
+
+impl Default for NetworkName {
+    fn default() -> NetworkName {
+        NetworkName(DEFAULT_NETWORK.to_owned())
+    }
+}
 
 #[cfg(test)]
 mod tests {

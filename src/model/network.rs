@@ -1,4 +1,4 @@
-//! The fleet's network and a container's place in it.
+//! The networks of a fleet and the links of a container to them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::stable_hash;
+use super::{NetworkName, stable_hash};
 
 /// A link-layer address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,9 +55,11 @@ impl From<MacAddress> for String {
     }
 }
 
-/// The network of a fleet, as asked for.
+/// A network of a fleet, as asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
+    /// Its name.
+    pub name: NetworkName,
     /// Name of the bridge on the host, at most 15 bytes (`IFNAMSIZ` less its end).
     pub bridge: String,
     /// The bridge's own address, which marks it as this fleet's: nothing else has it by chance.
@@ -108,7 +110,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// The fleet's bridge, as found on the host.
+/// The bridge of a network, as found on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkState {
     /// No link of that name.
@@ -121,20 +123,34 @@ pub enum NetworkState {
     Foreign,
 }
 
-/// The link of one container.
+/// A link of a container. What the first version of fleet recorded has neither a network nor a name: those are the defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkSpec {
+    /// The network that it leads to.
+    #[serde(default)]
+    pub network: NetworkName,
+    /// Its name in the guest.
+    #[serde(default = "LinkSpec::first_name")]
+    pub name: String,
     /// The bridge that the host end is a port of.
     pub bridge: String,
-    /// Name of the host end, at most 15 bytes, derived so that no two containers of a host share it.
+    /// Name of the host end, at most 15 bytes, derived so that no two links of a host share it.
     pub host_name: String,
-    /// The guest's address on `eth0`, with the subnet's prefix length.
-    pub address: Ipv4Net,
-    /// The guest's default route.
-    pub gateway: Ipv4Addr,
-    /// The address of the guest's `eth0`.
+    /// The guest's address on it, with the subnet's prefix length.
+    pub address: Option<Ipv4Net>,
+    /// Where the guest's default route leads, if this is the link that has it.
+    pub gateway: Option<Ipv4Addr>,
+    /// The link-layer address of the guest's end.
     pub mac: MacAddress,
     /// Whether the bridge keeps it from other isolated ports.
     #[serde(default)]
     pub isolated: bool,
+}
+
+impl LinkSpec {
+    /// The name of a guest's only link.
+    #[must_use]
+    pub fn first_name() -> String {
+        "eth0".to_owned()
+    }
 }

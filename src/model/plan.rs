@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Build, ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkSpec, Traffic,
+    Build, ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkName, NetworkSpec,
+    Traffic,
 };
 
 /// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
@@ -54,13 +55,15 @@ pub enum Action {
     EnsureNetwork(NetworkSpec),
     /// Remove the bridge.
     DeleteNetwork(NetworkSpec),
-    /// Make the packet rules of the fleet those, and set up its bridge and its ports for them.
+    /// Make the packet rules of a network those, and set up its bridge and its ports for them.
     SetRules(Box<Traffic>),
-    /// Remove all packet rules of the fleet.
+    /// Remove all packet rules of a network.
     DeleteRules {
         /// The fleet.
         fleet: FleetName,
-        /// Its bridge.
+        /// Its network.
+        network: NetworkName,
+        /// The network's bridge.
         bridge: String,
     },
     /// Have the host pass packets on, having recorded what was there before.

@@ -1,19 +1,23 @@
-//! The packet rules that a fleet asks for.
+//! The packet rules that the networks of a fleet ask for.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Chain, Chains, ContainerSpec, Egress, Fleet, FleetName, Hook, NetworkSpec, PortForward, Protocol, Rule};
+use super::{
+    Chain, Chains, ContainerSpec, Egress, Fleet, FleetName, Hook, NetworkName, NetworkSpec, PortForward, Protocol, Rule,
+};
 
 /// The host's own loopback addresses.
 const LOOPBACK: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 0, 0, 0), 8);
 
-/// What a fleet asks of the host's packet filter and its bridge.
+/// What a network asks of the host's packet filter and its bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic {
-    /// Whose it is.
+    /// The fleet that has it.
     pub fleet: FleetName,
+    /// Its name.
+    pub network: NetworkName,
     /// Its bridge.
     pub bridge: String,
     /// All of its chains.
@@ -25,44 +29,69 @@ pub struct Traffic {
 }
 
 impl Fleet {
-    /// The chains of its rules; none if it has no containers.
+    /// The chains of all its networks.
+    #[must_use]
+    pub fn chains(&self) -> Chains {
+        self.networks_in_use().flat_map(|network| self.chains_of(network)).collect()
+    }
+
+    /// The chains of the rules of `network`, one of its own. Networks are judged each by its own, as if they were of
+    /// different fleets.
     ///
     /// A rule looks at single packets, and at the direction of their connection rather than at its state: whoever
     /// reached out while it was allowed does not go on when it is no more.
     #[must_use]
-    pub fn chains(&self) -> Chains {
-        if self.containers.is_empty() {
-            return Chains::new();
-        }
-        let forwards: Vec<_> =
-            self.containers.iter().flat_map(|spec| spec.ports.iter().map(move |port| (spec, port))).collect();
+    pub fn chains_of(&self, network: &NetworkSpec) -> Chains {
+        let forwards: Vec<_> = self.forwards_to(network).collect();
         let parts = [
-            (Hook::Arriving, arriving(&self.network, &forwards)),
-            (Hook::Prerouting, published(forwards.iter().filter(|(_, port)| port.is_reachable()))),
+            (Hook::Arriving, arriving(network, &forwards)),
+            (Hook::Prerouting, published(forwards.iter().filter(|forward| forward.port.is_reachable()))),
             (Hook::Output, published(forwards.iter())),
-            (Hook::Forward, passing(&self.network)),
-            (Hook::Postrouting, leaving(&self.network, &forwards)),
+            (Hook::Forward, passing(network)),
+            (Hook::Postrouting, leaving(network, &forwards)),
         ];
         let filled = parts.into_iter().filter(|(_, rules)| !rules.is_empty());
-        filled.map(|(hook, rules)| (hook.chain_of(self.name.as_str()), Chain { hook: Some(hook), rules })).collect()
+        let chain = |hook: Hook| hook.chain_of(self.name.as_str(), &network.name);
+        filled.map(|(hook, rules)| (chain(hook), Chain { hook: Some(hook), rules })).collect()
+    }
+
+    /// The published ports that lead to containers by way of `network`.
+    fn forwards_to(&self, network: &NetworkSpec) -> impl Iterator<Item = Forward<'_>> {
+        let name = network.name.clone();
+        let published = self.containers.iter().filter_map(|spec| Some((spec, spec.published_link()?)));
+        let here = published.filter(move |(_, link)| link.network == name);
+        here.flat_map(|(spec, link)| {
+            let address = link.address.map(|address| address.addr());
+            spec.ports.iter().filter_map(move |port| Some(Forward { spec, address: address?, port }))
+        })
     }
 
     /// Whether packets of its containers go through the host.
     #[must_use]
     pub fn needs_forwarding(&self) -> bool {
-        let reaches_out = self.network.egress != Egress::None;
-        let is_reached = !self.network.nat || self.containers.iter().any(|spec| !spec.ports.is_empty());
-        !self.containers.is_empty() && (reaches_out || is_reached)
+        self.networks_in_use().any(|network| self.passes_on(network))
     }
 
-    /// Whether it publishes ports on the host's loopback addresses.
+    /// Whether packets of the members of `network` go through the host.
     #[must_use]
-    pub fn is_on_loopback(&self) -> bool {
-        self.containers.iter().flat_map(|spec| &spec.ports).any(PortForward::is_on_loopback)
+    pub fn passes_on(&self, network: &NetworkSpec) -> bool {
+        network.egress != Egress::None || !network.nat || self.forwards_to(network).next().is_some()
+    }
+
+    /// Whether ports are published on the host's loopback addresses that lead to containers by way of `network`.
+    #[must_use]
+    pub fn is_on_loopback(&self, network: &NetworkSpec) -> bool {
+        self.forwards_to(network).any(|forward| forward.port.is_on_loopback())
     }
 }
 
-type Forward<'a> = (&'a ContainerSpec, &'a PortForward);
+/// A published port of a container, and the address that it leads to.
+#[derive(Debug, Clone, Copy)]
+struct Forward<'a> {
+    spec: &'a ContainerSpec,
+    address: Ipv4Addr,
+    port: &'a PortForward,
+}
 
 /// Where a published port leads, as the comment of its rules.
 #[must_use]
@@ -76,7 +105,7 @@ fn loopback() -> Ipv4Net {
 
 /// A bridge that takes packets from and to the loopback addresses would open to the guests what listens there.
 fn arriving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
-    if !forwards.iter().any(|(_, port)| port.is_on_loopback()) {
+    if !forwards.iter().any(|forward| forward.port.is_on_loopback()) {
         return Vec::new();
     }
     let from_bridge = || Rule::new("the host's loopback is its own").from_link(&network.bridge).ipv4();
@@ -84,12 +113,12 @@ fn arriving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
 }
 
 fn published<'a>(forwards: impl Iterator<Item = &'a Forward<'a>>) -> Vec<Rule> {
-    forwards.flat_map(|(spec, port)| published_port(spec, port)).collect()
+    forwards.flat_map(published_port).collect()
 }
 
 /// A range that keeps its numbers is one rule; of another each port has its own.
-fn published_port(spec: &ContainerSpec, port: &PortForward) -> Vec<Rule> {
-    let address = spec.link.address.addr();
+fn published_port(forward: &Forward<'_>) -> Vec<Rule> {
+    let Forward { spec, address, port } = *forward;
     let to_host = || {
         let rule = Rule::new(port_comment(spec, port)).ipv4();
         match port.address {
@@ -184,7 +213,7 @@ fn leaving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
         let rule = Rule::new("published ports, from a member").ipv4().source(network.subnet).to_link(&network.bridge);
         rules.push(rule.sent_elsewhere().masquerade());
     }
-    if forwards.iter().any(|(_, port)| port.is_on_loopback()) {
+    if forwards.iter().any(|forward| forward.port.is_on_loopback()) {
         // Nobody else knows who 127.0.0.1 is.
         let rule = Rule::new("published ports, from the host's loopback").ipv4().source(loopback());
         rules.push(rule.to_link(&network.bridge).masquerade());

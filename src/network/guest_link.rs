@@ -1,4 +1,4 @@
-//! The link of one container: a veth(4) pair whose one end is born inside the container.
+//! The links of a container: each a veth(4) pair whose one end is born inside the container.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,19 +16,15 @@ use super::socket::RouteSocket;
 use super::traffic::isolate;
 use crate::model::LinkSpec;
 
-/// The name of the link inside the container.
-const INSIDE: &str = "eth0";
-
-/// Makes the container's link, in one request: the host end, a port of the bridge and up, and the other end, named
-/// `eth0`, in the network namespace of process `pid`. A left-over of the same name is replaced. Isolation takes a second
-/// request.
+/// Makes a link of a container, in one request: the host end, a port of the bridge and up, and the other end in the
+/// network namespace of process `pid`. A left-over of the same name is replaced. Isolation takes a second request.
 ///
 /// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
 pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
     let bridge = if_nametoindex(link.bridge.as_str())?;
     let mut inside = LinkMessage::default();
     inside.attributes = vec![
-        LinkAttribute::IfName(INSIDE.to_owned()),
+        LinkAttribute::IfName(link.name.clone()),
         LinkAttribute::Address(link.mac.0.to_vec()),
         LinkAttribute::NetNsPid(pid),
     ];
@@ -53,6 +49,9 @@ fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io
         other => other,
     }
 }
+
+/// `lo` is the first link of every network namespace (`LOOPBACK_IFINDEX` of the kernel).
+const LOOPBACK: u32 = 1;
 
 /// How long the kernel may take to take network namespaces apart.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
@@ -82,26 +81,36 @@ fn remove_link(host_name: &str) -> io::Result<()> {
     }
 }
 
-/// Sets up the network of the calling process's namespace: `lo` and `eth0` up, the address, the default route.
+/// Sets up the network of the calling process's namespace: `lo` and `links` up, their addresses, the default route.
 ///
 /// The route is a static one to the kernel (`RTPROT_STATIC`), so that a guest whose own tools set the same one finds
 /// it there instead of adding a second (ip-route(8)).
-pub fn configure_inside(link: &LinkSpec) -> io::Result<()> {
+pub fn configure_inside(links: &[LinkSpec]) -> io::Result<()> {
     let mut socket = RouteSocket::open()?;
-    let inside = if_nametoindex(INSIDE)?;
-    for index in [1, inside] {
-        let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().build();
-        socket.request(RouteNetlinkMessage::SetLink(up), 0)?;
+    bring_up(&mut socket, LOOPBACK)?;
+    for link in links {
+        let inside = if_nametoindex(link.name.as_str())?;
+        bring_up(&mut socket, inside)?;
+        if let Some(address) = link.address {
+            let address = AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(inside)
+                .address(address.addr(), address.prefix_len())
+                .build();
+            socket.request(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)?;
+        }
+        if let Some(gateway) = link.gateway {
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(inside)
+                .protocol(RouteProtocol::Static)
+                .gateway(gateway)
+                .build();
+            socket.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)?;
+        }
     }
-    let address = AddressMessageBuilder::<Ipv4Addr>::new()
-        .index(inside)
-        .address(link.address.addr(), link.address.prefix_len())
-        .build();
-    socket.request(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)?;
-    let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .output_interface(inside)
-        .protocol(RouteProtocol::Static)
-        .gateway(link.gateway)
-        .build();
-    socket.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)
+    Ok(())
+}
+
+fn bring_up(socket: &mut RouteSocket, index: u32) -> io::Result<()> {
+    let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().build();
+    socket.request(RouteNetlinkMessage::SetLink(up), 0)
 }

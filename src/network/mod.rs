@@ -1,7 +1,7 @@
 //! Links, addresses and routes of the host and of guests, over rtnetlink(7), and the host's packet rules.
 //!
 //! Start at [`observe`] and [`ensure`] for the host's links, which is asynchronous, at [`set_traffic`] for its rules, and
-//! at [`connect_guest`] for a container's link, which its single-threaded monitor makes. This room knows no engines.
+//! at [`connect_guest`] for a container's links, which its single-threaded monitor makes. This room knows no engines.
 
 mod bridge;
 mod guest_link;

@@ -1,4 +1,4 @@
-//! A fleet's packet rules with what they need of its bridge.
+//! A network's packet rules with what they need of its bridge.
 
 use std::io;
 
@@ -9,9 +9,9 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use super::nft::write_chains;
 use super::parameters::{set_loopback, takes_loopback};
 use super::socket::RouteSocket;
-use crate::model::{Chains, Traffic};
+use crate::model::{Chains, NetworkName, Traffic};
 
-/// Makes the host's rules for the fleet those of `traffic`; `scope` is the root's.
+/// Makes the host's rules for the network those of `traffic`; `scope` is the root's.
 ///
 /// The bridge takes packets of the host's loopback addresses only as long as there are rules that keep the guests'
 /// away.
@@ -20,7 +20,7 @@ pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
     if !traffic.loopback && takes_loopback(bridge) {
         set_loopback(bridge, false)?;
     }
-    write_chains(scope, traffic.fleet.as_str(), &traffic.chains)?;
+    write_chains(scope, traffic.fleet.as_str(), &traffic.network, &traffic.chains)?;
     if traffic.loopback {
         set_loopback(bridge, true)?;
     }
@@ -34,12 +34,12 @@ pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes all rules of the fleet `fleet`, whose bridge is `bridge`.
-pub fn remove_traffic(scope: &str, fleet: &str, bridge: &str) -> io::Result<()> {
+/// Removes all rules of the network `network`, whose bridge is `bridge`, of the fleet `fleet`.
+pub fn remove_traffic(scope: &str, fleet: &str, network: &NetworkName, bridge: &str) -> io::Result<()> {
     if takes_loopback(bridge) {
         set_loopback(bridge, false)?;
     }
-    write_chains(scope, fleet, &Chains::new())
+    write_chains(scope, fleet, network, &Chains::new())
 }
 
 /// Has a bridge keep its port `link` from other isolated ones, or no longer.

@@ -25,11 +25,12 @@ pub async fn observe(
     layout: &Layout,
     reach: Reach,
 ) -> Result<Host, EngineError> {
+    let containers = engine.inspect()?;
+    // Of a container that has just been seen to run the links are there.
     let (links, routes) =
         network::observe().await.map_err(|error| EngineError::because("cannot read the host's network", error))?;
     let firewall = network::read_firewall(&layout.scope())
         .map_err(|error| EngineError::because("cannot read the host's packet rules", error))?;
-    let containers = engine.inspect()?;
     let volumes = layout.volumes(&fleet.name);
     let volumes = volumes.names().map_err(|error| {
         EngineError::because(format!("cannot list the volumes in `{}`", volumes.dir().display()), error)

@@ -6,6 +6,7 @@ use super::compare::{Difference, Remedy};
 use super::container::{Activity, Verdict};
 use super::handover::Handover;
 use super::ids::Pool;
+use super::network::Ground;
 use super::steps::{Draft, Place};
 use super::{Scene, conflict, image, surplus};
 use crate::model::{Action, Consequence, ContainerName, ContainerRecord, ContainerSpec, IdRange, ImageDigest};
@@ -14,8 +15,8 @@ use crate::model::{Action, Consequence, ContainerName, ContainerRecord, Containe
 pub(super) struct Changes<'a> {
     scene: &'a Scene<'a>,
     draft: Draft,
-    /// The steps that make or mend the network.
-    network: Vec<Place>,
+    /// The steps that make or mend the networks.
+    ground: &'a Ground,
     /// The steps that fetch images.
     fetches: BTreeMap<ImageDigest, Place>,
     pool: Pool,
@@ -26,10 +27,10 @@ impl<'a> Changes<'a> {
     pub(super) fn new(
         scene: &'a Scene<'a>,
         draft: Draft,
-        network: Vec<Place>,
+        ground: &'a Ground,
         fetches: BTreeMap<ImageDigest, Place>,
     ) -> Changes<'a> {
-        Changes { scene, draft, network, fetches, pool: Pool::new(scene.host), handover: Handover::default() }
+        Changes { scene, draft, ground, fetches, pool: Pool::new(scene.host), handover: Handover::default() }
     }
 
     /// Adds what `verdict` means for the container that `spec` asks for.
@@ -168,7 +169,7 @@ impl<'a> Changes<'a> {
 
     fn start(&mut self, spec: &ContainerSpec, reason: &str, consequence: Consequence) -> Place {
         let start = self.draft.add(Action::Start(spec.name.clone()), reason, consequence);
-        self.draft.wait(start, self.network.iter().copied());
+        self.draft.wait(start, self.ground.needed_by(spec));
         self.handover.starts(spec, start);
         start
     }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::container::Activity;
-use super::{Scene, compare_access, compare_guest, compare_limits, compare_mounts, image};
+use super::{Scene, compare_access, compare_guest, compare_limits, compare_links, compare_mounts, image};
 use crate::model::{
-    Bootstrap, ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, LinkSpec, MonitorState, PortForward,
-    Restart,
+    Bootstrap, ContainerRecord, ContainerSpec, ImageSource, Init, InitKind, MonitorState, PortForward, Restart,
 };
 
 /// One thing in which a container is not as asked for.
@@ -52,7 +51,7 @@ pub(super) fn differences(
         image,
         init,
         limits,
-        link,
+        links,
         guest,
         stop_timeout_s,
         restart,
@@ -66,7 +65,7 @@ pub(super) fn differences(
     compare_image(&mut found, scene, record, image);
     compare_limits::compare(&mut found, &old.limits, limits, activity.limits());
     found.compare(Remedy::ConfigureAndRestart, "init", &init_word(&old.init), &init_word(init));
-    compare_link(&mut found, &old.link, link);
+    compare_links::compare(&mut found, &old.links, links);
     compare_access::security(&mut found, &old.security, security);
     compare_mounts::compare(&mut found, &old.mounts, mounts, activity.mounts());
     compare_access::devices(&mut found, &old.devices, devices);
@@ -82,7 +81,7 @@ pub(super) fn differences(
     found.compare(Remedy::Configure, "stop_timeout", &seconds(old.stop_timeout_s), &seconds(*stop_timeout_s));
     // The monitor looks it up when the init has ended.
     found.compare(Remedy::Configure, "restart", &restart_word(old.restart), &restart_word(*restart));
-    compare_run(&mut found, activity);
+    compare_run(&mut found, scene, record, activity);
     found.0
 }
 
@@ -179,23 +178,7 @@ fn compare_bootstrap(found: &mut Differences, old: &Bootstrap, new: &Bootstrap) 
     }
 }
 
-fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
-    let LinkSpec { bridge, host_name, address, gateway, mac, isolated } = new;
-    let remedy = Remedy::ConfigureAndRestart;
-    if old.address.addr() == address.addr() {
-        found.compare(remedy, "ip", &old.address, address);
-    } else {
-        found.compare(remedy, "ip", &old.address.addr(), &address.addr());
-    }
-    found.compare(remedy, "gateway", &old.gateway, gateway);
-    found.compare(remedy, "mac", &old.mac, mac);
-    found.compare(remedy, "bridge", &old.bridge, bridge);
-    found.compare(remedy, "link", &old.host_name, host_name);
-    // Of a running one it is set with the rules; this is for its next start.
-    found.compare(Remedy::Configure, "isolated", &old.isolated, isolated);
-}
-
-fn compare_run(found: &mut Differences, activity: Activity<'_>) {
+fn compare_run(found: &mut Differences, scene: &Scene, record: &ContainerRecord, activity: Activity<'_>) {
     match activity {
         Activity::Stopped => found.note(Remedy::Start, "it is stopped"),
         // Its monitor is at it, with pauses that keep a container which ends at once from wearing out the host.
@@ -205,7 +188,7 @@ fn compare_run(found: &mut Differences, activity: Activity<'_>) {
                 MonitorState::Alive(_) => {}
                 MonitorState::Dead => found.note(Remedy::Adopt, "its monitor was killed"),
             }
-            if !running.link_up {
+            if !record.spec.links.iter().all(|link| scene.host.has_port(link)) {
                 found.note(Remedy::Restart, "its network link is missing");
             }
         }

@@ -16,19 +16,25 @@ pub(super) struct Handover {
 impl Handover {
     /// The container `name`, which was made as `spec`, stops in the step `stop`.
     pub(super) fn stops(&mut self, name: &ContainerName, spec: &ContainerSpec, stop: Place) {
-        self.given_up.entry(spec.link.address.addr()).or_default().push((name.clone(), stop));
+        for address in addresses(spec) {
+            self.given_up.entry(address).or_default().push((name.clone(), stop));
+        }
     }
 
     /// The container that is to be as `spec` starts in the step `start`.
     pub(super) fn starts(&mut self, spec: &ContainerSpec, start: Place) {
-        self.wanted.push((spec.link.address.addr(), spec.name.clone(), start));
+        self.wanted.extend(addresses(spec).map(|address| (address, spec.name.clone(), start)));
     }
 
-    /// Makes each start wait until nobody else has its address. No cycle can come of it: no stop waits for a start.
+    /// Makes each start wait until nobody else has its addresses. No cycle can come of it: no stop waits for a start.
     pub(super) fn settle(self, draft: &mut Draft) {
         for (address, name, start) in self.wanted {
             let stops = self.given_up.get(&address).into_iter().flatten();
             draft.wait(start, stops.filter(|(other, _)| *other != name).map(|(_, stop)| *stop));
         }
     }
+}
+
+fn addresses(spec: &ContainerSpec) -> impl Iterator<Item = Ipv4Addr> {
+    spec.links.iter().filter_map(|link| link.address).map(|address| address.addr())
 }

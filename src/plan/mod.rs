@@ -9,6 +9,7 @@ mod compare;
 mod compare_access;
 mod compare_guest;
 mod compare_limits;
+mod compare_links;
 mod compare_mounts;
 mod conflict;
 mod container;
@@ -35,21 +36,18 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
     let scene = Scene::new(fleet, host);
     let mut draft = steps::Draft::default();
     let judged: Vec<_> = fleet.containers.iter().map(|spec| (spec, container::judge(&scene, spec))).collect();
-    let (mut bridge, mut traffic) = (None, Vec::new());
-    if !fleet.containers.is_empty() {
-        bridge = network::ensure(&scene, &mut draft);
-        traffic = rules::ensure(&scene, bridge, &mut draft);
-    }
+    let mut ground = network::ensure(&scene, &mut draft);
+    rules::ensure(&scene, &mut ground, &mut draft);
     let needed = judged.iter().filter(|(_, verdict)| verdict.needs_image()).map(|(spec, _)| &spec.image);
     let fetches = image::fetch(host, needed, &mut draft);
-    let mut changes = change::Changes::new(&scene, draft, bridge.into_iter().chain(traffic).collect(), fetches);
+    let mut changes = change::Changes::new(&scene, draft, &ground, fetches);
     for (spec, verdict) in judged {
         changes.make(spec, verdict);
     }
     let mut draft = changes.finish();
     surplus::delete_volumes(&scene, &mut draft);
     rules::delete(&scene, &mut draft);
-    network::delete(&scene, bridge, &mut draft);
+    network::delete(&scene, &ground, &mut draft);
     rules::check(&scene, &mut draft);
     conflict::refuse_what_host_lacks(host, &mut draft);
     draft.finish(fleet)

@@ -1,16 +1,68 @@
-//! The fleet's bridge: made, mended, removed, or somebody else's.
+//! The bridges of the fleet's networks: made, mended, removed, or somebody else's.
+
+use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
 
 use super::steps::{Draft, Place};
 use super::{Scene, conflict};
 use crate::model::{
-    Action, BRIDGE_GROUP, Conflict, Consequence, Host, LinkKind, LinkState, NetworkSpec, NetworkState, Ownership,
+    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, Host, LinkKind, LinkState, NetworkName, NetworkSpec,
+    NetworkState, Ownership,
 };
 
-/// Adds the step that makes the bridge usable, if it is not already.
-pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Option<Place> {
-    let network = &scene.fleet.network;
+/// The steps that make the fleet's networks usable. What starts must wait for those of its own networks.
+#[derive(Debug, Default)]
+pub(super) struct Ground {
+    /// Those that make or mend the bridge of each network.
+    bridges: BTreeMap<NetworkName, Place>,
+    /// Those that make the rules of each network.
+    rules: BTreeMap<NetworkName, Place>,
+    /// The one that has the host pass packets on.
+    forwarding: Option<Place>,
+}
+
+impl Ground {
+    /// The step that makes the bridge of the network `name`.
+    pub(super) fn bridge(&self, name: &NetworkName) -> Option<Place> {
+        self.bridges.get(name).copied()
+    }
+
+    /// Notes the step that makes the rules of the network `name`.
+    pub(super) fn has_rules(&mut self, name: &NetworkName, step: Place) {
+        self.rules.insert(name.clone(), step);
+    }
+
+    /// All steps that make rules.
+    pub(super) fn rules(&self) -> impl Iterator<Item = Place> {
+        self.rules.values().copied()
+    }
+
+    /// Notes the step that has the host pass packets on.
+    pub(super) fn has_forwarding(&mut self, step: Place) {
+        self.forwarding = Some(step);
+    }
+
+    /// Those that the start of a container waits for that is as `spec`.
+    pub(super) fn needed_by(&self, spec: &ContainerSpec) -> impl Iterator<Item = Place> {
+        let networks = spec.links.iter().map(|link| &link.network);
+        let own = networks.flat_map(|name| [self.bridges.get(name), self.rules.get(name)]);
+        own.flatten().copied().chain(self.forwarding)
+    }
+}
+
+/// Adds the steps that make the bridges in use usable that are not so already.
+pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Ground {
+    let mut ground = Ground::default();
+    for network in scene.fleet.networks_in_use() {
+        if let Some(step) = ensure_one(scene, network, draft) {
+            ground.bridges.insert(network.name.clone(), step);
+        }
+    }
+    ground
+}
+
+fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option<Place> {
     let (reason, consequence) = match state(network, scene.host) {
         NetworkState::Ready => return None,
         NetworkState::Foreign => {
@@ -20,37 +72,44 @@ pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Option<Place> {
         NetworkState::Absent => ("bridge is absent".to_owned(), Consequence::None),
         NetworkState::Broken => (what_is_broken(network, scene.host), Consequence::Live),
     };
-    if let Some(conflict) = overlap(scene) {
+    if let Some(conflict) = overlap(scene, network) {
         draft.refuse(conflict);
         return None;
     }
     Some(draft.add(Action::EnsureNetwork(network.clone()), reason, consequence))
 }
 
-/// Adds the steps that remove bridges of this fleet that it has no more use for: its bridge if it has no containers,
-/// and one that the fleet file gave another name before. `ensure` is the step that makes the new one.
-pub(super) fn delete(scene: &Scene, ensure: Option<Place>, draft: &mut Draft) {
-    let network = &scene.fleet.network;
-    let empty = scene.fleet.containers.is_empty();
+/// Adds the steps that remove bridges of this fleet that it has no more use for: those of networks without members, and
+/// those that the fleet file gave other names before.
+pub(super) fn delete(scene: &Scene, ground: &Ground, draft: &mut Draft) {
     let leaving =
         draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. }));
-    for (name, _) in scene.host.links.iter().filter(|(_, link)| is_ours(network, link)) {
-        if *name == network.bridge && !empty {
-            continue;
-        }
-        let reason = if empty { empty_reason(scene) } else { format!("bridge is now `{}`", network.bridge) };
-        let former = NetworkSpec { bridge: name.clone(), ..network.clone() };
-        let delete = draft.add(Action::DeleteNetwork(former), reason, Consequence::None);
-        draft.wait(delete, leaving.iter().copied());
-        // Both have the same addresses.
-        if let Some(ensure) = ensure {
-            draft.wait(ensure, [delete]);
+    for network in &scene.fleet.networks {
+        let is_used = scene.fleet.networks_in_use().any(|used| used.name == network.name);
+        for (name, _) in scene.host.links.iter().filter(|(_, link)| is_ours(network, link)) {
+            if *name == network.bridge && is_used {
+                continue;
+            }
+            let reason =
+                if is_used { format!("bridge is now `{}`", network.bridge) } else { unused_reason(scene, network) };
+            let former = NetworkSpec { bridge: name.clone(), ..network.clone() };
+            let delete = draft.add(Action::DeleteNetwork(former), reason, Consequence::None);
+            draft.wait(delete, leaving.iter().copied());
+            // Both have the same addresses.
+            if let Some(ensure) = ground.bridge(&network.name) {
+                draft.wait(ensure, [delete]);
+            }
         }
     }
 }
 
-fn empty_reason(scene: &Scene) -> String {
-    format!("fleet `{}` has no containers", scene.fleet.name)
+/// Why the network `network`, which no container has a link to, goes.
+pub(super) fn unused_reason(scene: &Scene, network: &NetworkSpec) -> String {
+    if scene.fleet.containers.is_empty() {
+        format!("fleet `{}` has no containers", scene.fleet.name)
+    } else {
+        format!("no container uses the network `{}`", network.name)
+    }
 }
 
 fn state(network: &NetworkSpec, host: &Host) -> NetworkState {
@@ -95,8 +154,7 @@ fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
 
 /// What else uses addresses of the subnet: a link, a route, or a container of another fleet whose bridge is not there
 /// now.
-fn overlap(scene: &Scene) -> Option<Conflict> {
-    let network = &scene.fleet.network;
+fn overlap(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
     let overlaps = |taken: &&Ipv4Net| taken.contains(&network.subnet) || network.subnet.contains(*taken);
     let of_links = scene.host.links.iter().filter(|(name, link)| **name != network.bridge && !is_ours(network, link));
     for (name, link) in of_links {
@@ -114,8 +172,10 @@ fn overlap(scene: &Scene) -> Option<Conflict> {
     }
     scene.host.containers.values().find_map(|container| {
         let Ownership::Ours(record) = &container.ownership else { return None };
-        let taken = record.spec.link.address;
-        (record.fleet != scene.fleet.name && overlaps(&&taken))
-            .then(|| conflict::subnet_of_fleet(network, &record.fleet, &container.name, taken))
+        if record.fleet == scene.fleet.name {
+            return None;
+        }
+        let taken = record.spec.links.iter().filter_map(|link| link.address).find(|taken| overlaps(&taken))?;
+        Some(conflict::subnet_of_fleet(network, &record.fleet, &container.name, taken))
     })
 }

@@ -45,21 +45,21 @@ pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> 
 
 fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
     let mut stopped = Vec::new();
-    for (name, _, run) in ours {
+    for (name, record, run) in ours {
         match run {
             RunState::Running(_) | RunState::Restarting(_) => {}
             RunState::Incomplete(why) => draft.refuse(conflict::incomplete_container(name, why)),
-            RunState::Stopped => stopped.push(*name),
+            RunState::Stopped => stopped.push((*name, *record)),
         }
     }
-    let mut needed = Vec::new();
-    if !stopped.is_empty() {
-        let bridge = network::ensure(scene, draft);
-        needed = bridge.into_iter().chain(rules::ensure(scene, bridge, draft)).collect();
+    if stopped.is_empty() {
+        return;
     }
-    for name in stopped {
+    let mut ground = network::ensure(scene, draft);
+    rules::ensure(scene, &mut ground, draft);
+    for (name, record) in stopped {
         let start = draft.add(Action::Start(name.clone()), "it is stopped", Consequence::None);
-        draft.wait(start, needed.iter().copied());
+        draft.wait(start, ground.needed_by(&record.spec));
     }
 }
 

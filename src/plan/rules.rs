@@ -1,31 +1,48 @@
-//! The fleet's packet rules, and the host's passing on of packets.
+//! The packet rules of the fleet's networks, and the host's passing on of packets.
 
-use super::Scene;
-use super::conflict;
-use super::steps::{Draft, Place};
+use std::collections::BTreeSet;
+
+use super::network::{Ground, unused_reason};
+use super::steps::Draft;
+use super::{Scene, conflict};
 use crate::model::{
-    Action, Chains, Consequence, Egress, Hook, Listener, Ownership, PortForward, Rule, RunState, Traffic, port_comment,
+    Action, Chains, Consequence, Egress, Hook, Listener, NetworkName, NetworkSpec, Ownership, PortForward, Rule,
+    RunState, Traffic, port_comment,
 };
 
 /// So many rules are named in a reason; of more, their number is told.
 const MOST_NAMED: usize = 3;
 
-/// Adds the steps that make the fleet's packets go where they should and nowhere else. `bridge` is the step that makes
-/// the bridge. What starts must wait for them.
-pub(super) fn ensure(scene: &Scene, bridge: Option<Place>, draft: &mut Draft) -> Vec<Place> {
-    let mut places = Vec::new();
+/// Adds the steps that make the fleet's packets go where they should and nowhere else, to `ground`, which has those that
+/// make the bridges.
+pub(super) fn ensure(scene: &Scene, ground: &mut Ground, draft: &mut Draft) {
+    if scene.fleet.networks_in_use().next().is_none() {
+        return;
+    }
     if let Some(conflict) = conflict::table(&scene.host.firewall.table) {
         draft.refuse(conflict);
-        return places;
+        return;
     }
-    let wanted = scene.fleet.chains();
-    let found = own_chains(scene);
+    for network in scene.fleet.networks_in_use() {
+        set_rules(scene, network, ground, draft);
+    }
+    if scene.fleet.needs_forwarding() && !scene.host.forwarding.is_on {
+        let step = draft.add(Action::SetForwarding, forwarding_words(scene), Consequence::None);
+        // Nothing is passed on that the rules do not know.
+        draft.wait(step, ground.rules());
+        ground.has_forwarding(step);
+    }
+}
+
+fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &mut Draft) {
+    let wanted = scene.fleet.chains_of(network);
+    let found = chains_of(scene, &network.name);
     let mut reasons = Vec::new();
     reasons.extend(difference(&found, &wanted));
-    let ports = ports(scene);
+    let ports = ports(scene, &network.name);
     reasons.extend(ports_words(&ports));
-    let loopback = scene.fleet.is_on_loopback();
-    let takes_loopback = scene.host.links.get(&scene.fleet.network.bridge).is_some_and(|link| link.loopback);
+    let loopback = scene.fleet.is_on_loopback(network);
+    let takes_loopback = scene.host.links.get(&network.bridge).is_some_and(|link| link.loopback);
     // With other reasons it goes without saying.
     if takes_loopback != loopback && reasons.is_empty() {
         let word = if loopback { "takes no" } else { "takes" };
@@ -34,38 +51,33 @@ pub(super) fn ensure(scene: &Scene, bridge: Option<Place>, draft: &mut Draft) ->
     if !reasons.is_empty() {
         let traffic = Traffic {
             fleet: scene.fleet.name.clone(),
-            bridge: scene.fleet.network.bridge.clone(),
+            network: network.name.clone(),
+            bridge: network.bridge.clone(),
             chains: wanted,
             loopback,
             ports: ports.into_iter().map(|(port, _, is_isolated)| (port, is_isolated)).collect(),
         };
         let step = draft.add(Action::SetRules(Box::new(traffic)), reasons.join(", "), consequence(scene));
-        draft.wait(step, bridge);
-        places.push(step);
+        draft.wait(step, ground.bridge(&network.name));
+        ground.has_rules(&network.name, step);
     }
-    if scene.fleet.needs_forwarding() && !scene.host.forwarding.is_on {
-        let step = draft.add(Action::SetForwarding, forwarding_words(scene), Consequence::None);
-        // Nothing is passed on that the rules do not know.
-        draft.wait(step, places.iter().copied());
-        places.push(step);
-    }
-    places
 }
 
-/// Adds the steps that take the rules away, after the last of those that may need them, and what the last fleet of the
-/// host leaves.
+/// Adds the steps that take away the rules of networks that nobody uses, after the last of those that may need them, and
+/// what the last fleet of the host leaves.
 pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
-    if !scene.fleet.containers.is_empty() {
-        return;
-    }
     let leaving = draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_)));
-    if !own_chains(scene).is_empty() {
-        let (fleet, bridge) = (scene.fleet.name.clone(), scene.fleet.network.bridge.clone());
-        let reason = format!("fleet `{fleet}` has no containers");
-        let delete = draft.add(Action::DeleteRules { fleet, bridge }, reason, Consequence::None);
+    let used: BTreeSet<&NetworkName> = scene.fleet.networks_in_use().map(|network| &network.name).collect();
+    for network in scene.fleet.networks.iter().filter(|network| !used.contains(&network.name)) {
+        if chains_of(scene, &network.name).is_empty() {
+            continue;
+        }
+        let (fleet, bridge) = (scene.fleet.name.clone(), network.bridge.clone());
+        let action = Action::DeleteRules { fleet, network: network.name.clone(), bridge };
+        let delete = draft.add(action, unused_reason(scene, network), Consequence::None);
         draft.wait(delete, leaving.iter().copied());
     }
-    if scene.host.forwarding.is_recorded && is_last(scene) {
+    if scene.fleet.containers.is_empty() && scene.host.forwarding.is_recorded && is_last(scene) {
         let reason = "1 → 0: the last fleet goes";
         let restore = draft.add(Action::RestoreForwarding, reason, Consequence::None);
         let all =
@@ -86,9 +98,10 @@ fn is_last(scene: &Scene) -> bool {
     !has_rules && !has_containers && !scene.host.firewall.is_shared
 }
 
-/// The chains that the fleet has.
-fn own_chains(scene: &Scene) -> Chains {
-    let is_own = |name: &str| Hook::fleet_of(name) == Some(scene.fleet.name.as_str());
+/// The chains that the network `network` of the fleet has.
+fn chains_of(scene: &Scene, network: &NetworkName) -> Chains {
+    let owner = (scene.fleet.name.as_str(), network.clone());
+    let is_own = |name: &str| Hook::owner_of(name).is_some_and(|found| found == owner);
     let own = scene.host.firewall.chains.iter().filter(|(name, _)| is_own(name));
     own.map(|(name, chain)| (name.clone(), chain.clone())).collect()
 }
@@ -122,21 +135,24 @@ fn difference(found: &Chains, wanted: &Chains) -> Option<String> {
     })
 }
 
-/// Ports of the bridge that are not isolated and should be, or the other way round: link, container, what it should be.
-fn ports(scene: &Scene) -> Vec<(String, String, bool)> {
+/// Ports of the network's bridge that are not isolated and should be, or the other way round: link, container, what it
+/// should be.
+fn ports(scene: &Scene, network: &NetworkName) -> Vec<(String, String, bool)> {
     let mut ports = Vec::new();
     for spec in &scene.fleet.containers {
+        let Some(wanted) = spec.link_to(network) else { continue };
         let runs = scene.host.containers.get(&spec.name).is_some_and(|container| {
             match (&container.ownership, &container.run) {
                 (Ownership::Ours(record), RunState::Running(_)) => {
-                    record.fleet == scene.fleet.name && record.spec.link.host_name == spec.link.host_name
+                    let former = record.spec.link_to(network);
+                    record.fleet == scene.fleet.name && former.is_some_and(|link| link.host_name == wanted.host_name)
                 }
                 (Ownership::Ours(_) | Ownership::Foreign, _) => false,
             }
         });
-        let link = scene.host.links.get(&spec.link.host_name);
-        if runs && link.is_some_and(|link| link.isolated != spec.link.isolated) {
-            ports.push((spec.link.host_name.clone(), spec.name.to_string(), spec.link.isolated));
+        let link = scene.host.links.get(&wanted.host_name);
+        if runs && link.is_some_and(|link| link.isolated != wanted.isolated) {
+            ports.push((wanted.host_name.clone(), spec.name.to_string(), wanted.isolated));
         }
     }
     ports
@@ -151,10 +167,12 @@ fn ports_words(ports: &[(String, String, bool)]) -> Option<String> {
 }
 
 fn forwarding_words(scene: &Scene) -> String {
-    let why = match (&scene.fleet.network.egress, scene.fleet.network.nat) {
-        (Egress::None, true) => "published ports lead to containers",
-        (Egress::None, false) => "other hosts reach containers",
-        (Egress::All | Egress::Only(_), _) => "containers reach other hosts",
+    let why = if scene.fleet.networks_in_use().any(|network| network.egress != Egress::None) {
+        "containers reach other hosts"
+    } else if scene.fleet.networks_in_use().any(|network| !network.nat) {
+        "other hosts reach containers"
+    } else {
+        "published ports lead to containers"
     };
     format!("0 → 1: {why}")
 }
@@ -175,15 +193,16 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
     if draft.places(changes).is_empty() || scene.fleet.containers.is_empty() {
         return;
     }
-    if scene.fleet.needs_forwarding() {
-        let bridge = &scene.fleet.network.bridge;
+    for network in scene.fleet.networks_in_use().filter(|network| scene.fleet.passes_on(network)) {
+        let bridge = &network.bridge;
         for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(bridge)) {
             draft.refuse(conflict::barrier(bridge, &barrier.name));
         }
     }
-    let published = own_chains(scene);
-    let is_published =
-        |comment: &str| published.values().any(|chain| chain.rules.iter().any(|rule| rule.comment == comment));
+    let own = scene.fleet.name.as_str();
+    let published = scene.host.firewall.chains.iter().filter(|(name, _)| Hook::fleet_of(name) == Some(own));
+    let published: BTreeSet<&str> =
+        published.flat_map(|(_, chain)| &chain.rules).map(|rule| rule.comment.as_str()).collect();
     for spec in &scene.fleet.containers {
         for port in &spec.ports {
             for (name, other) in ports_of_others(scene) {
@@ -192,7 +211,7 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
                 }
             }
             // What came later is not in the way: the rules come before it.
-            if is_published(&port_comment(spec, port)) {
+            if published.contains(port_comment(spec, port).as_str()) {
                 continue;
             }
             let taken = |listener: &&Listener| port.meets(listener.protocol, listener.address, listener.port);

@@ -6,7 +6,8 @@ use super::{FleetLogins, LoginState, StateWord};
 use crate::model::{
     Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, Egress, EngineKind, Fleet,
     GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, Login, MacAddress, MachineId,
-    MonitorState, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId, UserSpec,
+    MonitorState, NetworkName, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId,
+    UserSpec,
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
@@ -29,14 +30,16 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
             pids: None,
             ..Limits::default()
         },
-        link: LinkSpec {
+        links: vec![LinkSpec {
+            network: NetworkName::default(),
+            name: LinkSpec::first_name(),
             bridge: "br0".into(),
             host_name: format!("v{name}"),
-            address: "10.42.0.11/24".parse().expect("an address"),
-            gateway: "10.42.0.1".parse().expect("an address"),
+            address: "10.42.0.11/24".parse().ok(),
+            gateway: "10.42.0.1".parse().ok(),
             mac: MacAddress::derive(&[name]),
             isolated: false,
-        },
+        }],
         guest: GuestSpec {
             hostname: name.into(),
             machine_id: MachineId::derive("dev", name),
@@ -70,7 +73,8 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
         name: "dev".parse().expect("a name"),
         file: "fleet.yaml".into(),
         engine: EngineKind::Native,
-        network: NetworkSpec {
+        networks: vec![NetworkSpec {
+            name: NetworkName::default(),
             bridge: "br0".into(),
             mac: MacAddress::derive(&["dev"]),
             subnet: "10.42.0.0/24".parse().expect("a subnet"),
@@ -79,7 +83,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
             nat: true,
             isolated: false,
             egress: Egress::All,
-        },
+        }],
         containers: names.iter().map(|name| spec(name)).collect(),
         keeps_volumes: true,
         pins: Vec::new(),
@@ -101,7 +105,6 @@ pub(super) fn running_host(names: &[&str]) -> Host {
             limits: record.spec.limits.clone(),
             memory_used: Some(Bytes(1 << 20)),
             mounts: Vec::new(),
-            link_up: true,
             started_at_s: 1000,
         };
         let name = record.spec.name.clone();
@@ -124,7 +127,7 @@ pub(super) fn logins() -> FleetLogins {
     FleetLogins {
         fleet: "dev".parse().expect("a name"),
         containers: vec![
-            LoginState { name: first, state: StateWord::Running, login: Some(login) },
+            LoginState { name: first, state: StateWord::Running, login },
             LoginState { name: second, state: StateWord::Absent, login: None },
         ],
         profiles: [("big one".to_owned(), names.to_vec())].into(),

@@ -178,7 +178,7 @@ fn row(fleet: &Fleet, spec: Option<&ContainerSpec>, state: Option<&ContainerStat
 
 impl RowJson {
     fn describe(&mut self, spec: &ContainerSpec) {
-        self.ip = Some(spec.link.address.addr().to_string());
+        self.ip = spec.address().map(|address| address.to_string());
         self.hostname = Some(spec.guest.hostname.clone());
         self.image = Some(spec.image.to_string());
         self.memory.limit = spec.limits.memory.map(|bytes| bytes.0);

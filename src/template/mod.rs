@@ -75,6 +75,16 @@ impl Data {
         }
         data
     }
+
+    /// The same with the fields of `facts`, a plain struct, in place of their namesakes.
+    #[must_use]
+    pub fn with_all(&self, facts: &impl Serialize) -> Data {
+        let mut data = self.clone();
+        if let (Some(fields), serde_json::Value::Object(other)) = (data.0.data_mut().as_object_mut(), plain(facts)) {
+            fields.extend(other);
+        }
+        data
+    }
 }
 
 fn plain(data: &impl Serialize) -> serde_json::Value {

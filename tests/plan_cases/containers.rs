@@ -128,7 +128,7 @@ fn a_new_member_is_made_known_to_the_others() {
 #[test]
 fn a_new_address_is_written_while_the_container_is_down() {
     let text = changed(|spec| {
-        spec.link.address = "10.42.0.99/24".parse().expect("an address");
+        spec.links[0].address = "10.42.0.99/24".parse().ok();
         spec.limits.memory = None;
     });
     insta::assert_snapshot!(text, @r"
@@ -142,11 +142,11 @@ fn a_new_address_is_written_while_the_container_is_down() {
 #[test]
 fn every_part_of_the_link_has_its_word() {
     let text = changed(|spec| {
-        spec.link.address = "10.42.0.11/16".parse().expect("an address");
-        spec.link.gateway = Ipv4Addr::new(10, 42, 0, 254);
-        spec.link.mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        spec.link.bridge = "fleet0".to_owned();
-        spec.link.host_name = "fl-other".to_owned();
+        spec.links[0].address = "10.42.0.11/16".parse().ok();
+        spec.links[0].gateway = Some(Ipv4Addr::new(10, 42, 0, 254));
+        spec.links[0].mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        spec.links[0].bridge = "fleet0".to_owned();
+        spec.links[0].host_name = "fl-other".to_owned();
     });
     insta::assert_snapshot!(text, @r"
     + stop:a  ip 10.42.0.11/24 → 10.42.0.11/16, gateway 10.42.0.1 → 10.42.0.254, mac 36:58:a6:3c:a0:12 → 02:00:00:00:00:01, link fl-a → fl-other  (Restart)
@@ -202,7 +202,7 @@ fn a_stopped_container_is_started() {
 fn a_container_without_monitor_gets_another_as_it_runs_and_one_without_link_is_restarted() {
     let mut host = converged_host(&two());
     running(&mut host, "a").monitor = MonitorState::Dead;
-    running(&mut host, "b").link_up = false;
+    host.links.remove("fl-b");
     insta::assert_snapshot!(planned(&two(), &host), @r"
     + adopt:a  its monitor was killed  (Live)
     + stop:b  its network link is missing  (Restart)

@@ -137,7 +137,7 @@ fn a_new_container_passes_over_ranges_of_any_fleet() {
     let mut other = build::record(&one(), &build::spec("x", 77), 0);
     other.ids.base = first;
     other.fleet = build::fleet_name("other");
-    other.spec.link.address = "10.99.0.7/24".parse().expect("an address");
+    other.spec.links[0].address = "10.99.0.7/24".parse().ok();
     host.containers.insert(name("x"), build::running_container(other));
     assert_eq!(records_of(&plan(&one(), &host)), [("a".to_owned(), first + 65_536)]);
 }

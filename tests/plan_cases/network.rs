@@ -1,8 +1,8 @@
 //! The bridge.
 
-use fleet::model::{LinkKind, MacAddress};
+use fleet::model::{Fleet, LinkKind, MacAddress, Ownership};
 
-use super::{build, converged_host, one, planned};
+use super::{build, container, converged_host, one, planned};
 
 #[test]
 fn an_absent_bridge_is_made_before_anything_starts() {
@@ -37,7 +37,7 @@ fn a_bridge_without_its_address_is_mended_live() {
 #[test]
 fn a_bridge_with_another_mac_is_not_ours() {
     let (fleet, mut host) = (one(), build::bare_host());
-    let mut bridge = build::bridge(&fleet.network);
+    let mut bridge = build::bridge(&fleet.networks[0]);
     bridge.mac = Some(MacAddress([2, 0, 0, 0, 0, 1]));
     host.links.insert("fleet0".to_owned(), bridge);
     insta::assert_snapshot!(planned(&fleet, &host), @r"
@@ -53,7 +53,7 @@ fn a_bridge_with_another_mac_is_not_ours() {
 #[test]
 fn a_link_of_another_kind_is_not_ours() {
     let (fleet, mut host) = (one(), build::bare_host());
-    let mut link = build::bridge(&fleet.network);
+    let mut link = build::bridge(&fleet.networks[0]);
     link.kind = LinkKind::Veth;
     host.links.insert("fleet0".to_owned(), link);
     insta::assert_snapshot!(planned(&fleet, &host), @r"
@@ -130,9 +130,9 @@ fn a_foreign_bridge_is_no_concern_of_an_empty_fleet() {
 fn a_renamed_bridge_replaces_the_former_one() {
     let host = converged_host(&one());
     let mut spec = build::spec("a", 11);
-    spec.link.bridge = "br9".to_owned();
+    spec.links[0].bridge = "br9".to_owned();
     let mut fleet = build::fleet_of(vec![spec]);
-    fleet.network.bridge = "br9".to_owned();
+    fleet.networks[0].bridge = "br9".to_owned();
     insta::assert_snapshot!(planned(&fleet, &host), @r"
     + stop:a  bridge fleet0 → br9  (Restart)
     + configure:a  bridge fleet0 → br9  (Restart)  after [stop:a]
@@ -140,5 +140,78 @@ fn a_renamed_bridge_replaces_the_former_one() {
     + network:br9  bridge is absent  after [delete-network:fleet0]
     + rules:br9  packet rules +members reach each other +replies +errors and 19 more  (Live)  after [network:br9]
     + start:a  bridge fleet0 → br9  (Restart)  after [network:br9, rules:br9, configure:a]
+    ");
+}
+
+#[test]
+fn what_the_first_version_recorded_of_a_link_is_still_what_is_asked_for() {
+    let mut host = converged_host(&one());
+    let Ownership::Ours(record) = &container(&mut host, "a").ownership else { panic!("it is ours") };
+    let mut text = serde_json::to_value(record).expect("it serialises");
+    let spec = text["spec"].as_object_mut().expect("a mapping");
+    let mut link = spec.remove("links").expect("its links")[0].take();
+    let fields = link.as_object_mut().expect("a mapping");
+    assert!(fields.remove("network").is_some() && fields.remove("name").is_some());
+    spec.insert("link".to_owned(), link);
+    container(&mut host, "a").ownership = Ownership::Ours(serde_json::from_value(text).expect("a record"));
+    insta::assert_snapshot!(planned(&one(), &host), @r"
+    nothing to do
+    ");
+}
+
+/// The fleet of one container, with a second network that it has a link to.
+fn on_two_networks() -> Fleet {
+    let storage = build::network_named("storage", "10.43.0.0/24");
+    let mut spec = build::spec("a", 11);
+    spec.links.push(build::link_to(&storage, "eth1", "a", 11));
+    let mut fleet = build::fleet_of(vec![spec]);
+    fleet.networks.push(storage);
+    fleet
+}
+
+#[test]
+fn each_network_has_its_bridge_and_its_rules() {
+    insta::assert_snapshot!(planned(&on_two_networks(), &build::bare_host()), @r"
+    + network:fleet0  bridge is absent
+    + network:fl-storage  bridge is absent
+    + rules:fleet0  packet rules are missing  after [network:fleet0]
+    + rules:fl-storage  packet rules are missing  after [network:fl-storage]
+    + forwarding:net.ipv4.ip_forward  0 → 1: containers reach other hosts  after [rules:fleet0, rules:fl-storage]
+    + create:a  it does not exist
+    + start:a  it is new  after [network:fleet0, network:fl-storage, rules:fleet0, rules:fl-storage, forwarding:net.ipv4.ip_forward, create:a]
+    ");
+}
+
+#[test]
+fn a_network_comes_and_goes_with_its_members() {
+    insta::assert_snapshot!(planned(&on_two_networks(), &converged_host(&one())), @r"
+    + network:fl-storage  bridge is absent
+    + rules:fl-storage  packet rules are missing  (Live)  after [network:fl-storage]
+    + stop:a  networks +storage  (Restart)
+    + configure:a  networks +storage  (Restart)  after [stop:a]
+    + start:a  networks +storage  (Restart)  after [network:fl-storage, rules:fl-storage, configure:a]
+    ");
+    let mut fleet = one();
+    fleet.networks = on_two_networks().networks;
+    insta::assert_snapshot!(planned(&fleet, &converged_host(&on_two_networks())), @r"
+    + stop:a  networks -storage  (Restart)
+    + configure:a  networks -storage  (Restart)  after [stop:a]
+    + start:a  networks -storage  (Restart)  after [configure:a]
+    + delete-rules:fl-storage  no container uses the network `storage`  after [stop:a]
+    + delete-network:fl-storage  no container uses the network `storage`  after [stop:a, delete-rules:fl-storage]
+    ");
+}
+
+#[test]
+fn two_networks_go_with_their_fleet() {
+    let fleet = on_two_networks();
+    insta::assert_snapshot!(planned(&fleet.emptied(), &converged_host(&fleet)), @r"
+    + stop:a  the fleet is destroyed  (Destroy)
+    + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
+    + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
+    + delete-rules:fl-storage  fleet `dev` has no containers  after [stop:a, delete:a]
+    + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
+    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
+    + delete-network:fl-storage  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
     ");
 }

@@ -60,7 +60,7 @@ fn rules_that_were_flushed_or_changed_are_mended() {
 #[test]
 fn a_fleet_that_stays_inside_needs_nothing_passed_on() {
     let mut fleet = one();
-    fleet.network.egress = Egress::None;
+    fleet.networks[0].egress = Egress::None;
     insta::assert_snapshot!(planned(&fleet, &build::bare_host()), @r"
     + network:fleet0  bridge is absent
     + rules:fleet0  packet rules are missing  after [network:fleet0]
@@ -111,7 +111,7 @@ fn a_port_that_something_else_has_is_refused() {
     host.listeners = vec![listener(Some(Ipv4Addr::LOCALHOST))];
     let mut other = build::record(&one(), &build::spec("x", 77), 9);
     other.fleet = build::fleet_name("other");
-    other.spec.link.address = "10.43.0.7/24".parse().expect("an address");
+    other.spec.links[0].address = "10.43.0.7/24".parse().ok();
     other.spec.ports.push(port(8080));
     host.containers.insert(other.spec.name.clone(), build::running_container(other));
     insta::assert_snapshot!(planned(&publishing(), &host), @r"
@@ -176,12 +176,9 @@ fn a_table_of_somebody_elses_is_refused() {
 #[test]
 fn members_become_isolated_live() {
     let mut fleet = one();
-    let mut host = converged_host(&fleet);
-    let mut link = build::card("10.9.9.9/32");
-    link.addresses.clear();
-    host.links.insert("fl-a".to_owned(), link);
-    fleet.network.isolated = true;
-    fleet.containers[0].link.isolated = true;
+    let host = converged_host(&fleet);
+    fleet.networks[0].isolated = true;
+    fleet.containers[0].links[0].isolated = true;
     insta::assert_snapshot!(planned(&fleet, &host), @r"
     + rules:fleet0  packet rules +members are isolated -members reach each other, a is not kept from other members  (Live)
     + configure:a  isolated false → true  (Live)

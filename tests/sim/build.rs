@@ -8,7 +8,7 @@ use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
     Fleet, FleetName, GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource,
     ImageState, Init, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource,
-    MountSpec, MountState, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
+    MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
 };
 use ipnet::Ipv4Net;
 
@@ -31,6 +31,7 @@ pub(crate) fn file_image(path: &str) -> ImageSource {
 
 pub(crate) fn network() -> NetworkSpec {
     NetworkSpec {
+        name: NetworkName::default(),
         bridge: "fleet0".to_owned(),
         mac: MacAddress::derive(&["bridge", "dev"]),
         subnet: "10.42.0.0/24".parse().expect("a subnet"),
@@ -42,6 +43,34 @@ pub(crate) fn network() -> NetworkSpec {
     }
 }
 
+/// The network `name` of the fleet, with a bridge `fl-NAME`.
+pub(crate) fn network_named(name: &str, subnet: &str) -> NetworkSpec {
+    let subnet: Ipv4Net = subnet.parse().expect("a subnet");
+    NetworkSpec {
+        name: name.parse().expect("a name"),
+        bridge: format!("fl-{name}"),
+        mac: MacAddress::derive(&["bridge", "dev", name]),
+        subnet,
+        gateway: subnet.hosts().next().expect("it has some"),
+        ..network()
+    }
+}
+
+/// The link `inside` of the container `container` to `network`, with the subnet's address number `last`.
+pub(crate) fn link_to(network: &NetworkSpec, inside: &str, container: &str, last: u8) -> LinkSpec {
+    let address = Ipv4Addr::from(u32::from(network.subnet.network()) + u32::from(last));
+    LinkSpec {
+        network: network.name.clone(),
+        name: inside.to_owned(),
+        bridge: network.bridge.clone(),
+        host_name: format!("fl-{container}-{inside}"),
+        address: Ipv4Net::new(address, network.subnet.prefix_len()).ok(),
+        gateway: None,
+        mac: MacAddress::derive(&["link", container, network.name.as_str()]),
+        isolated: network.isolated,
+    }
+}
+
 /// The container `name` with the address `10.42.0.LAST`.
 pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
     ContainerSpec {
@@ -49,14 +78,16 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
         image: file_image("/a.tar.gz"),
         init: Init::Auto,
         limits: Limits { memory: Some(Bytes(256 << 20)), ..Limits::default() },
-        link: LinkSpec {
+        links: vec![LinkSpec {
+            network: NetworkName::default(),
+            name: LinkSpec::first_name(),
             bridge: network().bridge,
             host_name: format!("fl-{name}"),
-            address: Ipv4Net::new(Ipv4Addr::new(10, 42, 0, last), 24).expect("a prefix length"),
-            gateway: network().gateway,
+            address: Ipv4Net::new(Ipv4Addr::new(10, 42, 0, last), 24).ok(),
+            gateway: Some(network().gateway),
             mac: MacAddress::derive(&["link", name]),
             isolated: false,
-        },
+        }],
         guest: GuestSpec {
             hostname: name.to_owned(),
             machine_id: MachineId::derive("dev", name),
@@ -88,14 +119,14 @@ pub(crate) fn device(path: &str) -> DeviceSpec {
 /// The fleet `dev` of these containers.
 pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
     let entry = |spec: &ContainerSpec| HostEntry {
-        address: spec.link.address.addr(),
+        address: spec.address().expect("it has one"),
         names: vec![spec.guest.hostname.clone(), format!("{}.dev", spec.guest.hostname)],
     };
     Fleet {
         name: fleet_name("dev"),
         file: PathBuf::from("fleet.yaml"),
         engine: EngineKind::Native,
-        network: network(),
+        networks: vec![network()],
         keeps_volumes: true,
         pins: Vec::new(),
         hosts: containers.iter().map(entry).collect(),
@@ -132,7 +163,6 @@ pub(crate) fn running(spec: &ContainerSpec) -> Running {
         limits: spec.limits.clone(),
         memory_used: None,
         mounts: mounts_in_place(spec),
-        link_up: true,
         started_at_s: 1_700_000_000,
     }
 }
@@ -156,6 +186,17 @@ pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
 pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
     let address = Ipv4Net::new(network.gateway, network.subnet.prefix_len()).expect("a prefix length");
     LinkState { kind: LinkKind::Bridge, mac: Some(network.mac), group: BRIDGE_GROUP, ..link(address) }
+}
+
+/// The host's end of the running container's `link`.
+pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
+    LinkState {
+        kind: LinkKind::Veth,
+        addresses: Vec::new(),
+        controller: Some(link_spec.bridge.clone()),
+        isolated: link_spec.isolated,
+        ..link("0.0.0.0/0".parse().expect("an address"))
+    }
 }
 
 /// A link of no kind in particular that is up and has `address`.

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
-    Action, ContainerName, ContainerRecord, ContainerState, GuestSpec, Hook, Host, ID_RANGE_LENGTH, ImageDigest,
-    ImageState, Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkSpec, Outcome, Ownership,
-    Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
+    Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestSpec, Hook, Host, ID_RANGE_LENGTH,
+    ImageDigest, ImageState, Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkName,
+    NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -98,7 +98,7 @@ impl World {
             Action::EnsureNetwork(network) => self.ensure_network(network),
             Action::DeleteNetwork(network) => self.delete_network(network.clone()),
             Action::SetRules(traffic) => self.set_rules((**traffic).clone()),
-            Action::DeleteRules { fleet, .. } => Ok(delete_rules(fleet.as_str())),
+            Action::DeleteRules { fleet, network, .. } => Ok(delete_rules(fleet.clone(), network.clone())),
             Action::SetForwarding => Ok(vec![
                 Box::new(|world| world.host.forwarding.is_recorded = true),
                 Box::new(|world| world.host.forwarding.is_on = true),
@@ -147,7 +147,8 @@ impl World {
         Ok(vec![
             Box::new(move |world| {
                 world.host.firewall.table = TableState::Ours;
-                world.host.firewall.chains.retain(|name, _| Hook::fleet_of(name) != Some(traffic.fleet.as_str()));
+                let owner = Some((traffic.fleet.as_str(), traffic.network.clone()));
+                world.host.firewall.chains.retain(|name, _| Hook::owner_of(name) != owner);
                 world.host.firewall.chains.extend(traffic.chains);
                 if let (false, Some(bridge)) = (traffic.loopback, world.host.links.get_mut(&traffic.bridge)) {
                     bridge.loopback = false;
@@ -169,7 +170,7 @@ impl World {
         if link.mac != Some(network.mac) || link.kind != LinkKind::Bridge {
             return Err(format!("`{}` is not ours", network.bridge));
         }
-        if self.in_force.values().any(|record| record.spec.link.bridge == network.bridge) {
+        if self.in_force.values().flat_map(|record| &record.spec.links).any(|link| link.bridge == network.bridge) {
             return Err(format!("`{}` has ports", network.bridge));
         }
         Ok(vec![Box::new(move |world| drop(world.host.links.remove(&network.bridge)))])
@@ -249,20 +250,25 @@ impl World {
             return Err(format!("`{name}` is not whole and stopped"));
         }
         let record = self.record_of(&name)?.clone();
-        if !self.host.links.get(&record.spec.link.bridge).is_some_and(|bridge| bridge.up) {
-            return Err(format!("`{}` is not up", record.spec.link.bridge));
-        }
-        let own = record.fleet.as_str();
-        if !self.host.firewall.chains.keys().any(|chain| Hook::fleet_of(chain) == Some(own)) {
-            return Err(format!("`{name}` would run without packet rules"));
-        }
-        let address = record.spec.link.address.addr();
-        if self.in_force.values().any(|other| other.spec.link.address.addr() == address) {
-            return Err(format!("{address} of `{name}` is in use"));
+        for link in &record.spec.links {
+            if !self.host.links.get(&link.bridge).is_some_and(|bridge| bridge.up) {
+                return Err(format!("`{}` is not up", link.bridge));
+            }
+            let owner = Some((record.fleet.as_str(), link.network.clone()));
+            if !self.host.firewall.chains.keys().any(|chain| Hook::owner_of(chain) == owner) {
+                return Err(format!("`{name}` would run without packet rules"));
+            }
+            let address = link.address.map(|address| address.addr());
+            let used = self.in_force.values().flat_map(|other| &other.spec.links);
+            if used.filter_map(|other| other.address).any(|other| Some(other.addr()) == address) {
+                return Err(format!("an address of `{name}` is in use"));
+            }
         }
         let volumes: Vec<String> = record.spec.mounts.iter().filter_map(volume_of).map(str::to_owned).collect();
         Ok(vec![Box::new(move |world| {
             world.host.volumes.extend(volumes);
+            let ends = record.spec.links.iter().map(|link| (link.host_name.clone(), build::host_end(link)));
+            world.host.links.extend(ends);
             world.set_run(&name, RunState::Running(build::running(&record.spec)));
             world.in_force.insert(name, record);
         })])
@@ -291,7 +297,9 @@ impl World {
     fn stop(&self, name: ContainerName) -> Result<Vec<Event>, String> {
         self.record_of(&name)?;
         Ok(vec![Box::new(move |world| {
-            world.in_force.remove(&name);
+            for link in world.in_force.remove(&name).into_iter().flat_map(|record| record.spec.links) {
+                world.host.links.remove(&link.host_name);
+            }
             if let Some(RunState::Running(_) | RunState::Restarting(_)) = world.run_of(&name) {
                 world.set_run(&name, RunState::Stopped);
             }
@@ -314,10 +322,10 @@ impl World {
     }
 }
 
-fn delete_rules(fleet: &str) -> Vec<Event> {
-    let fleet = fleet.to_owned();
+fn delete_rules(fleet: FleetName, network: NetworkName) -> Vec<Event> {
     vec![Box::new(move |world| {
-        world.host.firewall.chains.retain(|name, _| Hook::fleet_of(name) != Some(&fleet));
+        let owner = Some((fleet.as_str(), network));
+        world.host.firewall.chains.retain(|name, _| Hook::owner_of(name) != owner);
         if world.host.firewall.chains.is_empty() {
             world.host.firewall.table = TableState::Absent;
         }

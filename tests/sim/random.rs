@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use fleet::model::{
     Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, Host, ID_POOL, ImageSource, ImageState,
-    Init, InitKind, MacAddress, MonitorState, MountFault, MountState, Ownership, PortForward, Protocol, Restart,
-    Restarting, RunState, TableState, Weight, hosts_digest,
+    Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec, Ownership,
+    PortForward, Protocol, Restart, Restarting, RunState, TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,11 @@ fn specs() -> impl Strategy<Value = Vec<ContainerSpec>> {
             .map(|((name, (_, choice)), last)| choice.spec(name, u8::try_from(last).expect("small")))
             .collect()
     })
+}
+
+/// A network that some containers have a second link to.
+fn storage() -> NetworkSpec {
+    build::network_named("storage", "10.43.0.0/24")
 }
 
 /// What a container is like, each part with most weight on one value so that much stays equal.
@@ -57,6 +62,7 @@ enum Access {
     Mounted(&'static str),
     Fuse,
     Published,
+    Linked,
 }
 
 impl Access {
@@ -75,10 +81,15 @@ impl Access {
             Access::Mounted(volume) => {
                 spec.mounts.push(build::volume(volume, "/srv"));
             }
+            Access::Linked => {
+                let last = spec.address().expect("it has one").octets()[3];
+                let link = build::link_to(&storage(), "eth1", spec.name.as_str(), last);
+                spec.links.push(link);
+            }
             Access::Fuse => spec.devices.push(build::device("/dev/fuse")),
             Access::Published => {
                 // Each address has a port of its own.
-                let host = 8000 + u16::from(spec.link.address.addr().octets()[3]);
+                let host = 8000 + u16::from(spec.address().expect("it has one").octets()[3]);
                 spec.ports.push(PortForward { address: None, host, guest: 80, count: 1, protocol: Protocol::Tcp });
             }
         }
@@ -99,6 +110,7 @@ fn access() -> impl Strategy<Value = Access> {
         1 => Just(Access::Mounted("other")),
         1 => Just(Access::Fuse),
         1 => Just(Access::Published),
+        2 => Just(Access::Linked),
     ]
 }
 
@@ -144,7 +156,8 @@ pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     let egress = prop_oneof![4 => Just(Egress::All), 1 => Just(Egress::None)];
     (specs(), egress, prop_oneof![4 => Just(true), 1 => Just(false)]).prop_map(|(specs, egress, nat)| {
         let mut fleet = build::fleet_of(specs);
-        (fleet.network.egress, fleet.network.nat) = (egress, nat);
+        (fleet.networks[0].egress, fleet.networks[0].nat) = (egress, nat);
+        fleet.networks.push(storage());
         fleet
     })
 }
@@ -231,8 +244,9 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         Matter::OldHosts => record.hosts = hosts_digest(&[]),
         Matter::OtherFleet => {
             record.fleet = build::fleet_name("other");
-            "other0".clone_into(&mut record.spec.link.bridge);
-            record.spec.link.address = format!("10.99.0.{}/24", slot + 2).parse().expect("an address");
+            record.spec.links.truncate(1);
+            "other0".clone_into(&mut record.spec.links[0].bridge);
+            record.spec.links[0].address = format!("10.99.0.{}/24", slot + 2).parse().ok();
         }
         Matter::Nothing
         | Matter::Stopped
@@ -248,7 +262,6 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
     if let RunState::Running(running) = &mut container.run {
         match matter {
             Matter::NoMonitor => running.monitor = MonitorState::Dead,
-            Matter::NoLink => running.link_up = false,
             Matter::OtherLimits => running.limits.pids = Some(7),
             Matter::OtherMounts => {
                 running.mounts.iter_mut().for_each(|mount| mount.fault = Some(MountFault::Covered));
@@ -260,7 +273,7 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
             }
             Matter::Incomplete => container.run = RunState::Incomplete("half deleted".to_owned()),
             Matter::Foreign => container.ownership = Ownership::Foreign,
-            Matter::Nothing | Matter::OldImage | Matter::OldHosts | Matter::OtherFleet => {}
+            Matter::Nothing | Matter::NoLink | Matter::OldImage | Matter::OldHosts | Matter::OtherFleet => {}
         }
     }
     container
@@ -297,7 +310,10 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
     (fleet(), matters, states, any::<bool>()).prop_map(|(mut fleet, (matters, links, rules), states, few_ids)| {
         let mut host = build::bare_host();
         rules.give(&fleet, &mut host);
-        let bridge = build::bridge(&fleet.network);
+        if fleet.networks_in_use().any(|network| network.name == storage().name) {
+            host.links.insert(storage().bridge, build::bridge(&storage()));
+        }
+        let bridge = build::bridge(&fleet.networks[0]);
         match links {
             Links::Ready => drop(host.links.insert("fleet0".to_owned(), bridge)),
             Links::Absent => {}
@@ -308,7 +324,7 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
             Links::OtherName => {
                 host.links.insert("former0".to_owned(), bridge);
                 for spec in &mut fleet.containers {
-                    "former0".clone_into(&mut spec.link.bridge);
+                    "former0".clone_into(&mut spec.links[0].bridge);
                 }
             }
             Links::Foreign => {
@@ -320,7 +336,11 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
             }
         }
         for ((slot, spec), matter) in (0..).zip(&fleet.containers).zip(matters) {
-            host.containers.insert(spec.name.clone(), container(&fleet, spec, slot, matter));
+            let container = container(&fleet, spec, slot, matter);
+            if matter != Matter::NoLink {
+                host.links.extend(host_ends(&container, &host.links));
+            }
+            host.containers.insert(spec.name.clone(), container);
         }
         add_neighbours(&mut host, &fleet);
         host.images = image_states(&states);
@@ -333,6 +353,18 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
         }
         host
     })
+}
+
+/// The host's ends of the links of a container that runs, as ports of those of their bridges that are there.
+fn host_ends(container: &ContainerState, links: &BTreeMap<String, LinkState>) -> Vec<(String, LinkState)> {
+    let (Ownership::Ours(record), RunState::Running(_)) = (&container.ownership, &container.run) else {
+        return Vec::new();
+    };
+    let end = |link: &LinkSpec| {
+        let controller = links.contains_key(&link.bridge).then(|| link.bridge.clone());
+        (link.host_name.clone(), LinkState { controller, ..build::host_end(link) })
+    };
+    record.spec.links.iter().map(end).collect()
 }
 
 fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {

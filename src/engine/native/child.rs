@@ -1,7 +1,7 @@
 //! From the first instruction of a container's first process to its init, in order.
 //!
 //! The process has been made with its own user, mount, pid, network, ipc and uts namespaces, by a monitor that
-//! meanwhile prepares what only the host can: id maps, mounts with mapped ids, the link. See [`super::start`].
+//! meanwhile prepares what only the host can: id maps, mounts with mapped ids, the links. See [`super::start`].
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -47,7 +47,7 @@ pub(super) enum FromMonitor {
     },
     /// One of the container's own mounts, detached, comes with this message.
     Mount,
-    /// The link is there.
+    /// The links are there.
     Linked,
     /// The init shall be executed.
     Execute,
@@ -63,7 +63,7 @@ pub(super) struct ChildSetup<'a> {
     /// What lxcfs shows in place of the kernel's files.
     pub(super) views: Vec<View>,
     pub(super) hostname: &'a str,
-    pub(super) link: &'a LinkSpec,
+    pub(super) links: &'a [LinkSpec],
     pub(super) security: &'a SecuritySpec,
     pub(super) mounts: &'a [MountSpec],
     pub(super) init: PathBuf,
@@ -108,8 +108,10 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     root.enter()?;
 
     wait_for(&setup.socket, &FromMonitor::Linked)?;
-    forgo_ipv6("eth0");
-    configure_inside(setup.link).step(|| "cannot configure `eth0`".to_owned())?;
+    for link in setup.links {
+        forgo_ipv6(&link.name);
+    }
+    configure_inside(setup.links).step(|| "cannot configure the links".to_owned())?;
     set_parameters(setup.security)?;
 
     // Those that the monitor has set stay as they are, and what it could not set is told of.

@@ -12,8 +12,8 @@ use super::paths::ContainerPaths;
 use super::run_state::RunFile;
 use super::stop::wait_for_end;
 use crate::model::{
-    ContainerName, ContainerRecord, ContainerSpec, ContainerState, LinkSpec, MonitorState, Ownership, Restarting,
-    RunState, Running,
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, MonitorState, Ownership, Restarting, RunState,
+    Running,
 };
 use crate::store::Layout;
 
@@ -102,18 +102,6 @@ fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running
         limits: group.limits(&spec.limits),
         memory_used: group.memory_used(),
         mounts: Vec::new(),
-        link_up: is_link_up(&spec.link),
         started_at_s: state.started_at_s,
     }
-}
-
-/// Whether the host end is there, up, and a port of its bridge (Documentation/ABI/testing/sysfs-class-net).
-fn is_link_up(link: &LinkSpec) -> bool {
-    let dir = Path::new("/sys/class/net").join(&link.host_name);
-    let is_up = fs::read_to_string(dir.join("flags"))
-        .ok()
-        .and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok())
-        .is_some_and(|flags| flags & 1 == 1);
-    let bridge = fs::read_link(dir.join("master")).ok();
-    is_up && bridge.is_some_and(|bridge| bridge.file_name().is_some_and(|name| name == link.bridge.as_str()))
 }

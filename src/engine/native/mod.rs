@@ -263,7 +263,9 @@ fn machine_with(layout: &Layout, name: &ContainerName, hierarchies: &Hierarchies
 fn cleanup(machine: &Machine) -> io::Result<()> {
     machine.group.kill()?;
     machine.group.remove()?;
-    await_removal(&machine.record.spec.link.host_name)?;
+    for link in &machine.record.spec.links {
+        await_removal(&link.host_name)?;
+    }
     match std::fs::remove_dir_all(machine.paths.run()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

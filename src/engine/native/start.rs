@@ -83,7 +83,7 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
         // Nothing is covered where containers are run inside.
         views: if record.spec.security.nesting { Vec::new() } else { lxcfs::views() },
         hostname: &record.spec.guest.hostname,
-        link: &record.spec.link,
+        links: &record.spec.links,
         security: &record.spec.security,
         mounts: &record.spec.mounts,
         init: init_path(&record.spec.init),
@@ -148,9 +148,10 @@ fn serve(
         send(socket, &FromMonitor::Mount, &[mount.fd.as_fd()])?;
         mounted.push(mount.mounted);
     }
-    let link = &machine.record.spec.link;
-    connect_guest(link, pid.get().unsigned_abs())
-        .step(|| format!("cannot link the container to the bridge `{}`", link.bridge))?;
+    for link in &machine.record.spec.links {
+        connect_guest(link, pid.get().unsigned_abs())
+            .step(|| format!("cannot link the container to the bridge `{}`", link.bridge))?;
+    }
     send(socket, &FromMonitor::Linked, &[])?;
     let console = wait_until_ready(socket)?;
     note_mounts(machine, pid.get().unsigned_abs(), mounted)?;

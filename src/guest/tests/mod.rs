@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{GuestError, HostKey, HostTable, Occasion, provision};
 use crate::model::{
     ContainerRecord, ContainerSpec, EngineKind, GuestSpec, HostEntry, IdRange, ImageDigest, ImageSource, Init, Limits,
-    LinkSpec, MachineId, Restart, SecuritySpec, UserSpec,
+    LinkSpec, MachineId, NetworkName, Restart, SecuritySpec, UserSpec,
 };
 use crate::sys::RootDir;
 
@@ -135,14 +135,16 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
         image: ImageSource::Busybox,
         init: Init::Auto,
         limits: Limits::default(),
-        link: LinkSpec {
+        links: vec![LinkSpec {
+            network: NetworkName::default(),
+            name: LinkSpec::first_name(),
             bridge: "demo0".to_owned(),
             host_name: "demo-db".to_owned(),
-            address: "10.42.0.5/24".parse().expect("an address"),
-            gateway: "10.42.0.1".parse().expect("an address"),
+            address: "10.42.0.5/24".parse().ok(),
+            gateway: "10.42.0.1".parse().ok(),
             mac: "02:00:00:00:00:05".parse().expect("an address"),
             isolated: false,
-        },
+        }],
         guest,
         stop_timeout_s: 10,
         restart: Restart::default(),

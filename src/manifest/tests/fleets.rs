@@ -22,25 +22,30 @@ fn the_smallest_fleet_derives_all_the_rest() {
         ),
         file: "/srv/fleet.yaml",
         engine: Native,
-        network: NetworkSpec {
-            bridge: "fbde3214ee34",
-            mac: MacAddress(
-                [
-                    222,
-                    50,
-                    20,
-                    238,
-                    52,
-                    89,
-                ],
-            ),
-            subnet: 10.142.82.0/24,
-            gateway: 10.142.82.1,
-            dns: [],
-            nat: true,
-            isolated: false,
-            egress: All,
-        },
+        networks: [
+            NetworkSpec {
+                name: NetworkName(
+                    "default",
+                ),
+                bridge: "fbde3214ee34",
+                mac: MacAddress(
+                    [
+                        222,
+                        50,
+                        20,
+                        238,
+                        52,
+                        89,
+                    ],
+                ),
+                subnet: 10.142.82.0/24,
+                gateway: 10.142.82.1,
+                dns: [],
+                nat: true,
+                isolated: false,
+                egress: All,
+            },
+        ],
         containers: [
             ContainerSpec {
                 name: ContainerName(
@@ -64,23 +69,33 @@ fn the_smallest_fleet_derives_all_the_rest() {
                         write_iops: None,
                     },
                 },
-                link: LinkSpec {
-                    bridge: "fbde3214ee34",
-                    host_name: "fv78fbb3b68c1c",
-                    address: 10.142.82.174/24,
-                    gateway: 10.142.82.1,
-                    mac: MacAddress(
-                        [
-                            170,
-                            80,
-                            134,
-                            98,
-                            217,
-                            210,
-                        ],
-                    ),
-                    isolated: false,
-                },
+                links: [
+                    LinkSpec {
+                        network: NetworkName(
+                            "default",
+                        ),
+                        name: "eth0",
+                        bridge: "fbde3214ee34",
+                        host_name: "fv78fbb3b68c1c",
+                        address: Some(
+                            10.142.82.174/24,
+                        ),
+                        gateway: Some(
+                            10.142.82.1,
+                        ),
+                        mac: MacAddress(
+                            [
+                                170,
+                                80,
+                                134,
+                                98,
+                                217,
+                                210,
+                            ],
+                        ),
+                        isolated: false,
+                    },
+                ],
                 guest: GuestSpec {
                     hostname: "a",
                     machine_id: MachineId(
@@ -151,10 +166,10 @@ containers:
     10.42.0.13 x-agent-3 x-agent-3.dev
     10.42.0.5 store x-db x-db.dev
     ");
-    assert_eq!(fleet.network.bridge, "br-dev");
-    assert_eq!(fleet.network.gateway.to_string(), "10.42.0.1");
+    assert_eq!(fleet.networks[0].bridge, "br-dev");
+    assert_eq!(fleet.networks[0].gateway.to_string(), "10.42.0.1");
     assert_eq!(container(&fleet, "x-db").guest.dns.len(), 2);
-    assert_eq!(container(&fleet, "x-db").link.address.to_string(), "10.42.0.5/24");
+    assert_eq!(container(&fleet, "x-db").address().map(|address| address.to_string()).as_deref(), Some("10.42.0.5"));
     assert_eq!(container(&fleet, "x-db").guest.machine_id, MachineId::derive("dev", "x-db"));
 }
 
@@ -330,12 +345,12 @@ fn names_of_links_differ_between_scopes_and_nothing_else_does() {
     let text = "fleet: dev\ncontainers: {a: {distro: busybox}}\n";
     let under = |scope: &str| parse(Path::new("f.yaml"), text, scope, &environment).expect("nothing is wrong");
     let (host, other) = (under(""), under("/srv/other"));
-    assert_ne!(host.network.bridge, other.network.bridge);
-    assert_ne!(host.network.mac, other.network.mac);
-    assert_ne!(host.containers[0].link.host_name, other.containers[0].link.host_name);
-    assert_eq!(host.containers[0].link.address, other.containers[0].link.address);
+    assert_ne!(host.networks[0].bridge, other.networks[0].bridge);
+    assert_ne!(host.networks[0].mac, other.networks[0].mac);
+    assert_ne!(host.containers[0].links[0].host_name, other.containers[0].links[0].host_name);
+    assert_eq!(host.containers[0].links[0].address, other.containers[0].links[0].address);
     assert_eq!(host.containers[0].guest, other.containers[0].guest);
-    assert!(host.network.bridge.len() <= 15 && host.containers[0].link.host_name.len() <= 15);
+    assert!(host.networks[0].bridge.len() <= 15 && host.containers[0].links[0].host_name.len() <= 15);
 }
 
 #[test]

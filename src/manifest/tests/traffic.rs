@@ -62,7 +62,8 @@ containers: {a: {}, b: {ports: []}, c: {}}
 
 #[test]
 fn where_containers_may_reach_is_read() {
-    let network = |keys: &str| accepted(&format!("fleet: dev\nnetwork: {{{keys}}}\ncontainers: {{}}\n")).network;
+    let network =
+        |keys: &str| accepted(&format!("fleet: dev\nnetwork: {{{keys}}}\ncontainers: {{}}\n")).networks.remove(0);
     let fleet = network("");
     assert_eq!((fleet.nat, fleet.isolated, fleet.egress), (true, false, Egress::All));
     let fleet = network("nat: false, isolated: true, egress: none");

@@ -1,6 +1,7 @@
 //! The packet filter `nf_tables` (nftables(8)), over netlink and without the nft program.
 //!
-//! All rules of one root are in one table of fleet's own, each fleet's in chains of its own: `forward-FLEET` and so on.
+//! All rules of one root are in one table of fleet's own, each network's in chains of its own: `forward-FLEET`,
+//! `forward-FLEET.NETWORK` and so on.
 //! They are replaced in one transaction, and read back expression by expression.
 
 mod attributes;
@@ -13,7 +14,7 @@ use std::io;
 use attributes::{Reader, Writer};
 use socket::{APPEND, Batch, CREATE, FilterSocket, INET, Kind};
 
-use crate::model::{Chain, Chains, Firewall, Hook, Rule, TableState, hex, stable_hash};
+use crate::model::{Chain, Chains, Firewall, Hook, NetworkName, Rule, TableState, hex, stable_hash};
 
 /// The mark of a table that is ours, as its comment.
 const MARK: &str = "made by fleet";
@@ -72,8 +73,9 @@ pub fn read_firewall(scope: &str) -> io::Result<Firewall> {
     Ok(Firewall { table: state, chains, is_shared, barriers: barriers::read(&mut socket)? })
 }
 
-/// Makes `chains` all that the fleet `fleet` has, in one transaction; the table goes with its last chain.
-pub fn write_chains(scope: &str, fleet: &str, chains: &Chains) -> io::Result<()> {
+/// Makes `chains` all that the network `network` of the fleet `fleet` has, in one transaction; the table goes with its
+/// last chain.
+pub fn write_chains(scope: &str, fleet: &str, network: &NetworkName, chains: &Chains) -> io::Result<()> {
     let mut socket = FilterSocket::open()?;
     let table = table_name(scope);
     let found = match state_of(&mut socket, &table)?.0 {
@@ -84,13 +86,14 @@ pub fn write_chains(scope: &str, fleet: &str, chains: &Chains) -> io::Result<()>
         TableState::Absent if chains.is_empty() => return Ok(()),
         TableState::Absent | TableState::Unavailable(_) => Chains::new(),
     };
-    socket.commit(replacement(&table, fleet, &found, chains))
+    socket.commit(replacement(&table, fleet, network, &found, chains))
 }
 
-/// The transaction that puts `chains` in the place of what the fleet has of `found`.
-fn replacement(table: &str, fleet: &str, found: &Chains, chains: &Chains) -> Batch {
+/// The transaction that puts `chains` in the place of what the network has of `found`.
+fn replacement(table: &str, fleet: &str, network: &NetworkName, found: &Chains, chains: &Chains) -> Batch {
     let mut batch = Batch::default();
-    let (own, others): (Vec<_>, Vec<_>) = found.iter().partition(|(name, _)| Hook::fleet_of(name) == Some(fleet));
+    let is_own = |name: &str| Hook::owner_of(name).is_some_and(|owner| owner == (fleet, network.clone()));
+    let (own, others): (Vec<_>, Vec<_>) = found.iter().partition(|(name, _)| is_own(name));
     if chains.is_empty() && others.is_empty() {
         batch.add(Kind::DeleteTable, 0, |table_of| {
             table_of.text(TABLE_NAME, table);
