@@ -1,9 +1,11 @@
 //! The packet filter, written and read back in a network namespace of the test's own; nft(8) is the second witness.
 
+use std::net::IpAddr;
 use std::process::Command;
 
-use fleet::model::{BRIDGE_GROUP, Chain, Chains, Hook, NetworkName, Protocol, Rule, TableState};
+use fleet::model::{BRIDGE_GROUP, Chain, Chains, Hook, IpFamily, NetworkName, Protocol, Rule, TableState};
 use fleet::network::{read_firewall, write_chains};
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 
 /// Runs `work` on a thread whose network is empty; it goes with the thread.
@@ -22,13 +24,27 @@ fn nft(args: &[&str]) -> String {
 }
 
 fn chains(fleet: &str) -> Chains {
-    let net = "10.9.0.0/24".parse().expect("a net");
+    let net: IpNet = "10.9.0.0/24".parse().expect("a net");
+    let net6: IpNet = "fd00:9::/64".parse().expect("a net");
     let web = "10.9.0.5".parse().expect("an address");
+    let six: IpAddr = "fd00:9::5".parse().expect("an address");
     let of = |hook: Hook, rules| (hook.chain_of(fleet, &NetworkName::default()), Chain { hook: Some(hook), rules });
-    let port = || Rule::new("port 80").ipv4().to_host().protocol(Protocol::Tcp);
+    let port = || Rule::new("port 80").family(IpFamily::Ipv4).to_host().protocol(Protocol::Tcp);
     Chains::from([
-        of(Hook::Arriving, vec![Rule::new("own").from_link("fb0").ipv4().not_source(net).drop()]),
-        of(Hook::Prerouting, vec![port().ports(80..=80).send_to(web, Some(8080))]),
+        of(Hook::Arriving, vec![Rule::new("own").from_link("fb0").not_source(net).drop()]),
+        of(
+            Hook::Prerouting,
+            vec![
+                port().ports(80..=80).send_to(web, Some(8080)),
+                Rule::new("port 80 of six")
+                    .destination(six)
+                    .to_host()
+                    .protocol(Protocol::Udp)
+                    .ports(53..=53)
+                    .send_to(six, Some(5353)),
+                Rule::new("").source(net6).not_source(net6).protocol(Protocol::Tcp).ports(1..=2).send_to(six, None),
+            ],
+        ),
         of(Hook::Output, vec![port().ports(80..=90).send_to(web, None)]),
         of(
             Hook::Forward,
@@ -38,11 +54,18 @@ fn chains(fleet: &str) -> Chains {
                 Rule::new("strays").unfitting().drop(),
                 Rule::new("published").sent_elsewhere().accept(),
                 Rule::new("fleets").from_fleets().to_fleets().drop(),
-                Rule::new("one").ipv4().destination("192.0.2.0/24".parse().expect("a net")).accept(),
-                Rule::new("six").not_ipv4().drop(),
+                Rule::new("one").destination("192.0.2.0/24".parse::<IpNet>().expect("a net")).accept(),
+                Rule::new("six").destination("2001:db8::/32".parse::<IpNet>().expect("a net")).accept(),
+                Rule::new("six").family(IpFamily::Ipv6).drop(),
             ],
         ),
-        of(Hook::Postrouting, vec![Rule::new("nat").ipv4().source(net).not_to_link("fb0").masquerade()]),
+        of(
+            Hook::Postrouting,
+            vec![
+                Rule::new("nat").source(net).not_to_link("fb0").masquerade(),
+                Rule::new("nat").source(net6).masquerade(),
+            ],
+        ),
     ])
 }
 
@@ -67,6 +90,10 @@ fn what_was_written_is_read_back_and_is_what_nft_shows() {
             "ct status dnat accept".to_owned(),
             format!("iifgroup {BRIDGE_GROUP} oifgroup {BRIDGE_GROUP} drop"),
             "ip saddr 10.9.0.0/24 oifname != \"fb0\" masquerade".to_owned(),
+            "ip6 saddr fd00:9::/64 masquerade comment \"nat\"".to_owned(),
+            "ip6 daddr 2001:db8::/32 accept".to_owned(),
+            "ip6 daddr fd00:9::5 fib daddr type local udp dport 53 dnat ip6 to [fd00:9::5]:5353".to_owned(),
+            "ip6 saddr fd00:9::/64 ip6 saddr != fd00:9::/64 tcp dport 1-2 dnat ip6 to fd00:9::5".to_owned(),
         ] {
             assert!(shown.contains(&line), "`{line}` is not in\n{shown}");
         }
@@ -144,6 +171,11 @@ fn a_chain_that_drops_what_goes_through_is_seen() {
         nft(&["add rule ip filter USER iifname fb0 counter accept; add rule ip filter USER oifname fb* accept"]);
         assert!(barrier().is_open_for("fb0"));
         assert!(!barrier().is_open_for("br0"));
+        assert_eq!(barrier().family, Some(IpFamily::Ipv4));
+        nft(&[
+            "flush ruleset; add table ip6 f; add chain ip6 f FORWARD { type filter hook forward priority 0; policy drop; }",
+        ]);
+        assert_eq!((barrier().name.as_str(), barrier().family), ("ip6 f FORWARD", Some(IpFamily::Ipv6)));
     });
 }
 
@@ -153,7 +185,7 @@ fn a_thousand_published_ports_are_one_transaction() {
         let web = "10.9.0.5".parse().expect("an address");
         let rule = |port: u16| {
             Rule::new(format!("port {port}"))
-                .ipv4()
+                .family(IpFamily::Ipv4)
                 .to_host()
                 .protocol(Protocol::Tcp)
                 .ports(port..=port)

@@ -175,7 +175,7 @@ fn assert_as_asked_for(fleet: &Fleet, world: &World) {
     let members: Vec<_> = world.host.containers.values().filter(|container| is_of(fleet, container)).collect();
     assert_eq!(members.len(), fleet.containers.len());
     assert_eq!(chains_of(&world.host, |owner| owner == fleet.name.as_str()), fleet.chains());
-    assert!(world.host.forwarding.is_on || !fleet.needs_forwarding());
+    assert!(world.host.forwarding.ipv4.is_on || !fleet.needs_forwarding());
     for spec in &fleet.containers {
         let container = &world.host.containers[&spec.name];
         assert!(matches!(container.run, RunState::Running(_) | RunState::Restarting(_)), "{container:?}");

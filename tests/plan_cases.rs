@@ -75,7 +75,7 @@ fn set_traffic(host: &mut Host, fleet: &Fleet) {
     }
     host.firewall.table = TableState::Ours;
     host.firewall.chains.extend(fleet.chains());
-    host.forwarding = Forwarding { is_on: fleet.needs_forwarding(), is_recorded: fleet.needs_forwarding() };
+    host.forwarding.ipv4 = Forwarding { is_on: fleet.needs_forwarding(), is_recorded: fleet.needs_forwarding() };
 }
 
 fn name(text: &str) -> ContainerName {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
-use crate::model::{FleetName, NetworkName, StepFailure, Traffic};
+use crate::model::{FleetName, IpFamily, NetworkName, PerFamily, StepFailure, Traffic};
 use crate::network;
 use crate::store::{HostChanges, Layout};
 
@@ -11,12 +11,12 @@ use crate::store::{HostChanges, Layout};
 #[derive(Debug, Clone)]
 pub(super) struct HostNetwork {
     scope: String,
-    changes: HostChanges,
+    changes: PerFamily<HostChanges>,
 }
 
 impl HostNetwork {
     pub(super) fn new(layout: &Layout) -> HostNetwork {
-        HostNetwork { scope: layout.scope(), changes: layout.host_changes() }
+        HostNetwork { scope: layout.scope(), changes: PerFamily::each(|family| layout.host_changes(family)) }
     }
 
     pub(super) fn set_rules(&self, traffic: &Traffic) -> Result<(), StepFailure> {
@@ -34,32 +34,43 @@ impl HostNetwork {
         network::remove_traffic(&self.scope, fleet.as_str(), network, bridge).map_err(failed)
     }
 
-    /// What was there before is recorded first: a kill between the two leaves a record of what is still so.
-    pub(super) fn set_forwarding(&self) -> Result<(), StepFailure> {
-        let failed = failed("cannot have the host pass packets on");
+    /// What was there before is recorded first: a kill between the two leaves a record of what is still so. With packets
+    /// passed on the kernel forgets at once what it has from routers but for the links that are `followed`, so these come
+    /// before.
+    pub(super) fn set_forwarding(&self, family: IpFamily, followed: &[String]) -> Result<(), StepFailure> {
+        let changes = self.changes.of(family);
         let set = || {
-            if network::forwards() {
-                return Ok(());
+            let mut before = match changes.load()? {
+                Some(before) => before,
+                None if network::forwards(family) => return Ok(()),
+                None => network::beside_forwarding(family)?,
+            };
+            for (parameter, value) in network::followed_routers(followed)? {
+                if !before.iter().any(|(other, _)| *other == parameter) {
+                    before.push((parameter, value));
+                }
             }
-            if self.changes.load()?.is_none() {
-                self.changes.save(network::beside_forwarding()?)?;
-            }
-            network::set_forwarding(true, &Vec::new())
+            changes.save(before)?;
+            network::go_on_following_routers(followed)?;
+            network::set_forwarding(family, true, &Vec::new())
         };
-        set().map_err(failed)
+        set().map_err(failed(format!("cannot have the host pass {family} packets on")))
     }
 
     /// What somebody has turned off meanwhile stays as it is.
-    pub(super) fn restore_forwarding(&self) -> Result<(), StepFailure> {
+    pub(super) fn restore_forwarding(&self, family: IpFamily) -> Result<(), StepFailure> {
+        let changes = self.changes.of(family);
         let restore = || {
-            if let Some(before) = self.changes.load()?
-                && network::forwards()
-            {
-                network::set_forwarding(false, &before)?;
+            if let Some(before) = changes.load()? {
+                if network::forwards(family) {
+                    network::set_forwarding(family, false, &before)?;
+                } else {
+                    network::stop_following_routers(&before)?;
+                }
             }
-            self.changes.remove()
+            changes.remove()
         };
-        restore().map_err(failed("cannot have the host no longer pass packets on"))
+        restore().map_err(failed(format!("cannot have the host no longer pass {family} packets on")))
     }
 }
 

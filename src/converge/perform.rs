@@ -139,8 +139,10 @@ impl HostPerformer {
             Action::DeleteRules { fleet, network, bridge } => {
                 self.host.delete_rules(fleet, network, bridge).map(|()| Vec::new())
             }
-            Action::SetForwarding => self.host.set_forwarding().map(|()| Vec::new()),
-            Action::RestoreForwarding => self.host.restore_forwarding().map(|()| Vec::new()),
+            Action::SetForwarding { family, followed } => {
+                self.host.set_forwarding(*family, followed).map(|()| Vec::new())
+            }
+            Action::RestoreForwarding(family) => self.host.restore_forwarding(*family).map(|()| Vec::new()),
             Action::FetchImage { source, digest, build } => match self.images.fetch(source, digest, build.as_deref()) {
                 Ok(()) => Ok(Vec::new()),
                 Err(error) => Err(StepFailure::from_error(&error, error.hint())),
@@ -179,8 +181,8 @@ impl Perform for HostPerformer {
             }
             Action::SetRules(_)
             | Action::DeleteRules { .. }
-            | Action::SetForwarding
-            | Action::RestoreForwarding
+            | Action::SetForwarding { .. }
+            | Action::RestoreForwarding(_)
             | Action::FetchImage { .. }
             | Action::Create(_)
             | Action::Configure(_)

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::findings::Complaint;
 use super::keys;
@@ -67,6 +67,7 @@ impl NetworkKeys {
             mac: MacAddress::derive(&["bridge", scope, name]),
             subnet,
             gateway: gateway(subnet),
+            subnet6: None,
             dns: self.dns.value().cloned().unwrap_or_default(),
             nat: self.nat.value().copied().unwrap_or(true),
             isolated: self.isolated.value().copied().unwrap_or(false),
@@ -154,28 +155,32 @@ fn egress(reader: &mut Reader, entry: &Entry, nat: &Setting<bool>) -> Option<Egr
     reader.accept(entry.place(), parsed)
 }
 
-/// `10.0.0.0/8`, `192.0.2.7` or either with `:443`.
+/// `10.0.0.0/8`, `192.0.2.7` or either with `:443`; `fd00::/8`, `2001:db8::1`, `[2001:db8::1]:443`.
 fn destination(text: &str) -> Result<Destination, Complaint> {
     let bad = |why: &str| Complaint::new(format!("`{text}` is no destination: {why}"));
     let (hosts, port) = match text.rsplit_once(':') {
-        None => (text, None),
-        Some((hosts, _)) if hosts.contains(':') => return Err(bad("containers have IPv4 only")),
-        Some((hosts, port)) => {
-            let port = port.parse::<u16>().ok().filter(|port| *port > 0);
-            let port = port.ok_or_else(|| bad("the port is a whole number from 1 to 65535"))?;
-            (hosts, Some(port))
-        }
+        // Of IPv6, `]` ends the address before a port.
+        Some((hosts, port)) if hosts.ends_with(']') || !hosts.contains(':') => (hosts, Some(port)),
+        Some(_) | None => (text, None),
     };
-    let net = match hosts.parse::<Ipv4Addr>() {
-        Ok(address) => Ipv4Net::from(address),
-        Err(_) => hosts.parse::<Ipv4Net>().map_err(|_| {
-            let names = hosts.contains(|c: char| c.is_ascii_alphabetic());
-            let hint = "write an IPv4 address or subnet, `192.0.2.7`, `192.0.2.7:443` or `10.0.0.0/8`";
-            let why =
-                if names { "packets have addresses, not names" } else { "it is neither an IPv4 address nor a subnet" };
+    let port = match port.map(|port| port.parse::<u16>().ok().filter(|port| *port > 0)) {
+        Some(None) => return Err(bad("the port is a whole number from 1 to 65535")),
+        Some(port) => port,
+        None => None,
+    };
+    let hosts = hosts.strip_prefix('[').and_then(|hosts| hosts.strip_suffix(']')).unwrap_or(hosts);
+    let net = match hosts.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => hosts.parse::<IpNet>().map_err(|_| {
+            let names = !hosts.contains(':') && hosts.contains(|c: char| c.is_ascii_alphabetic());
+            let hint = "write an address or subnet, `192.0.2.7`, `192.0.2.7:443` or `10.0.0.0/8`";
+            let why = if names { "packets have addresses, not names" } else { "it is neither an address nor a subnet" };
             bad(why).hint(hint)
         })?,
     };
+    if net.addr().is_ipv6() {
+        return Err(bad("containers have IPv4 only"));
+    }
     if net.trunc() != net {
         return Err(bad("it is an address inside a subnet").hint(format!("did you mean `{}`?", net.trunc())));
     }

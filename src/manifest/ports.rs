@@ -1,7 +1,7 @@
 //! `ports` of a container: which of its ports are published on the host.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::container::Group;
 use super::findings::Complaint;
@@ -42,20 +42,12 @@ fn port(text: &str) -> Result<PortForward, Complaint> {
             return Err(if let Some(question) = question { complaint.hint(question) } else { complaint });
         }
     };
-    if numbers.contains('[') || numbers.matches(':').count() > 2 {
-        return Err(bad("containers have IPv4 only".to_owned()));
-    }
     let mut parts = numbers.rsplitn(3, ':');
     let (guest, host, address) = (parts.next(), parts.next(), parts.next());
     let (Some(guest), Some(host)) = (guest, host) else {
         return Err(bad("it does not say which port of the host leads to which of the container".to_owned()));
     };
-    let address = match address {
-        None | Some("0.0.0.0") => None,
-        Some(address) => {
-            Some(address.parse::<Ipv4Addr>().map_err(|_| bad(format!("`{address}` is not an IPv4 address")))?)
-        }
-    };
+    let address = address.map(address_of_host).transpose().map_err(bad)?;
     let (host, count) = range(host).map_err(bad)?;
     let (guest, guests) = range(guest).map_err(bad)?;
     if count != guests {
@@ -66,6 +58,19 @@ fn port(text: &str) -> Result<PortForward, Complaint> {
         return Err(bad(why));
     }
     Ok(PortForward { address, host, guest, count, protocol })
+}
+
+/// `127.0.0.1` or `[::1]`.
+fn address_of_host(text: &str) -> Result<IpAddr, String> {
+    if text.contains('[') {
+        return Err("containers have IPv4 only".to_owned());
+    }
+    if let Some(address) = text.strip_prefix('[') {
+        let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
+        return address.map(IpAddr::from).ok_or_else(|| format!("`{text}` is not an IPv6 address in brackets"));
+    }
+    let why = if text.contains(':') { "is an IPv6 address without brackets" } else { "is not an IPv4 address" };
+    text.parse::<Ipv4Addr>().map(IpAddr::from).map_err(|_| format!("`{text}` {why}"))
 }
 
 /// `8000` or `8000-8010`: the first, and how many.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{NetworkName, Rule};
+use super::{IpFamily, NetworkName, Rule};
 
 /// Chains by name.
 pub type Chains = BTreeMap<String, Chain>;
@@ -100,6 +100,8 @@ pub enum TableState {
 pub struct Barrier {
     /// Family, table and chain, as nft(8) would say it: `ip filter FORWARD`.
     pub name: String,
+    /// The packets that it sees; all of them if none is given.
+    pub family: Option<IpFamily>,
     /// Links, or beginnings of their names, of which it accepts all that comes in.
     pub accepts_from: Vec<String>,
     /// Links, or beginnings of their names, of which it accepts all that leaves.
@@ -137,8 +139,12 @@ mod tests {
 
     #[test]
     fn a_barrier_is_open_where_both_ways_are() {
-        let mut barrier =
-            Barrier { name: "ip filter FORWARD".to_owned(), accepts_from: vec!["fb*".to_owned()], accepts_to: vec![] };
+        let mut barrier = Barrier {
+            name: "ip filter FORWARD".to_owned(),
+            family: Some(IpFamily::Ipv4),
+            accepts_from: vec!["fb*".to_owned()],
+            accepts_to: vec![],
+        };
         assert!(!barrier.is_open_for("fb12"));
         barrier.accepts_to.push("fb12".to_owned());
         assert!(barrier.is_open_for("fb12"));

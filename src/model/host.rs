@@ -1,12 +1,13 @@
 //! A host, as observed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use super::{ContainerName, ContainerState, Firewall, ImageSource, ImageState, LinkSpec, Listener, MacAddress};
+use super::{
+    ContainerName, ContainerState, Firewall, ImageSource, ImageState, LinkSpec, Listener, MacAddress, PerFamily,
+};
 
 /// What a host has: everything that planning needs to know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,12 +16,12 @@ pub struct Host {
     pub containers: BTreeMap<ContainerName, ContainerState>,
     /// All network links of the host by name.
     pub links: BTreeMap<String, LinkState>,
-    /// The IPv4 routes of its main table but the default ones, each with the link that it leads to.
-    pub routes: Vec<(Ipv4Net, String)>,
+    /// The routes of its main table but the default ones, each with the link that it leads to.
+    pub routes: Vec<(IpNet, String)>,
     /// Its packet filter.
     pub firewall: Firewall,
-    /// Whether it passes packets on from one link to another.
-    pub forwarding: Forwarding,
+    /// Whether it passes packets of each family on from one link to another.
+    pub forwarding: PerFamily<Forwarding>,
     /// Ports that its processes listen on, if the fleet publishes any.
     pub listeners: Vec<Listener>,
     /// The sources that the fleet names.
@@ -43,21 +44,36 @@ pub struct LinkState {
     pub mac: Option<MacAddress>,
     /// Whether it is administratively up.
     pub up: bool,
-    /// Its IPv4 addresses with their prefix lengths.
-    pub addresses: Vec<Ipv4Net>,
+    /// Its addresses with their prefix lengths.
+    pub addresses: Vec<IpNet>,
     /// Name of the bridge that it is a port of.
     pub controller: Option<String>,
     /// The group of links that it is in.
     pub group: u32,
     /// As a port of a bridge: whether the bridge keeps it from other isolated ports.
     pub isolated: bool,
-    /// Of a bridge: whether the host speaks IPv6 on it, and so listens to whoever calls himself a router there.
-    pub ipv6: bool,
+    /// Of a bridge: what the host does with IPv6 on it.
+    pub ipv6: Ipv6Use,
+    /// Whether the kernel has an address or a route from a router that advertises itself there, and would hear of no more
+    /// of them once the host passes packets on (`accept_ra` 1).
+    pub follows_router: bool,
     /// Of a bridge: whether it takes packets from and to the host's loopback addresses (`route_localnet`).
     pub loopback: bool,
 }
 
-/// Whether a host passes packets on from one link to another (`net.ipv4.ip_forward`).
+/// What the host does with IPv6 on a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ipv6Use {
+    /// Nothing.
+    #[default]
+    Off,
+    /// It has the addresses and routes that it was given, and takes none from others there.
+    Static,
+    /// It listens to whoever calls himself a router there.
+    Listening,
+}
+
+/// Whether a host passes packets on from one link to another (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Forwarding {
     /// It does.
@@ -80,9 +96,9 @@ pub enum LinkKind {
 impl Host {
     /// The link that has an address whose subnet shares addresses with `subnet`, other than the link `except`.
     #[must_use]
-    pub fn link_overlapping(&self, subnet: Ipv4Net, except: &str) -> Option<(&str, Ipv4Net)> {
+    pub fn link_overlapping(&self, subnet: IpNet, except: &str) -> Option<(&str, IpNet)> {
         self.links.iter().filter(|(name, _)| *name != except).find_map(|(name, link)| {
-            let taken = link.addresses.iter().find(|taken| taken.contains(&subnet) || subnet.contains(*taken))?;
+            let taken = link.addresses.iter().find(|taken| overlap(subnet, **taken))?;
             Some((name.as_str(), *taken))
         })
     }
@@ -93,10 +109,10 @@ impl Host {
         let found = self.links.get(&link.host_name);
         found.is_some_and(|found| found.up && found.controller.as_ref() == Some(&link.bridge))
     }
+}
 
-    /// Whether the link `name` has the address `address`.
-    #[must_use]
-    pub fn link_has(&self, name: &str, address: Ipv4Addr) -> bool {
-        self.links.get(name).is_some_and(|link| link.addresses.iter().any(|taken| taken.addr() == address))
-    }
+/// Whether the subnets share addresses.
+#[must_use]
+pub fn overlap(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other) || other.contains(&one)
 }

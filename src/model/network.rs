@@ -1,13 +1,13 @@
 //! The networks of a fleet and the links of a container to them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::{NetworkName, stable_hash};
+use super::{IpFamily, Ipv6Use, NetworkName, stable_hash};
 
 /// A link-layer address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct NetworkSpec {
     pub subnet: Ipv4Net,
     /// The host's address on the bridge, the containers' gateway: the subnet's first.
     pub gateway: Ipv4Addr,
+    /// The IPv6 subnet, with its network address, if there is one; the host has its first address, too.
+    pub subnet6: Option<Ipv6Net>,
     /// Name servers for the guests; empty means those of the host.
     pub dns: Vec<IpAddr>,
     /// Whether the host stands in for the containers where they reach out, so that nobody needs a route to them; nobody
@@ -77,6 +79,41 @@ pub struct NetworkSpec {
     pub isolated: bool,
     /// Where the containers may reach out to.
     pub egress: Egress,
+}
+
+impl NetworkSpec {
+    /// Its subnet of `family`.
+    #[must_use]
+    pub fn subnet_of(&self, family: IpFamily) -> Option<IpNet> {
+        match family {
+            IpFamily::Ipv4 => Some(self.subnet.into()),
+            IpFamily::Ipv6 => self.subnet6.map(IpNet::from),
+        }
+    }
+
+    /// Its subnets.
+    pub fn subnets(&self) -> impl Iterator<Item = IpNet> {
+        IpFamily::ALL.into_iter().filter_map(|family| self.subnet_of(family))
+    }
+
+    /// The host's IPv6 address on the bridge.
+    #[must_use]
+    pub fn gateway6(&self) -> Option<Ipv6Addr> {
+        self.subnet6.map(|subnet| Ipv6Addr::from(u128::from(subnet.network()) + 1))
+    }
+
+    /// The host's addresses on the bridge, each with its subnet's prefix length.
+    pub fn host_addresses(&self) -> impl Iterator<Item = IpNet> {
+        let gateways = [Some(IpAddr::from(self.gateway)), self.gateway6().map(IpAddr::from)];
+        let both = gateways.into_iter().zip(IpFamily::ALL);
+        both.filter_map(|(gateway, family)| IpNet::new(gateway?, self.subnet_of(family)?.prefix_len()).ok())
+    }
+
+    /// What the host does with IPv6 on the bridge.
+    #[must_use]
+    pub fn ipv6(&self) -> Ipv6Use {
+        if self.subnet6.is_some() { Ipv6Use::Static } else { Ipv6Use::Off }
+    }
 }
 
 /// Where containers may reach out to, beyond each other and the host.
@@ -95,18 +132,21 @@ pub enum Egress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// Their addresses.
-    pub net: Ipv4Net,
+    pub net: IpNet,
     /// The one port, of TCP and UDP; without it everything.
     pub port: Option<u16>,
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.net.prefix_len() {
-            32 => write!(f, "{}", self.net.addr())?,
-            _ => write!(f, "{}", self.net)?,
+        let is_one = self.net.prefix_len() == self.net.max_prefix_len();
+        let hosts = if is_one { self.net.addr().to_string() } else { self.net.to_string() };
+        match (self.port, self.net) {
+            (None, _) => f.write_str(&hosts),
+            (Some(port), IpNet::V4(_)) => write!(f, "{hosts}:{port}"),
+            // As in a URL (RFC 3986).
+            (Some(port), IpNet::V6(_)) => write!(f, "[{hosts}]:{port}"),
         }
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Build, ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, NetworkName, NetworkSpec,
-    Traffic,
+    Build, ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, IpFamily, NetworkName,
+    NetworkSpec, Traffic,
 };
 
 /// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
@@ -66,10 +66,15 @@ pub enum Action {
         /// The network's bridge.
         bridge: String,
     },
-    /// Have the host pass packets on, having recorded what was there before.
-    SetForwarding,
+    /// Have the host pass packets of a family on, having recorded what was there before.
+    SetForwarding {
+        /// The family.
+        family: IpFamily,
+        /// Links on which the host goes on listening to routers that advertise themselves.
+        followed: Vec<String>,
+    },
     /// Put back what was there before, if it is still as fleet set it.
-    RestoreForwarding,
+    RestoreForwarding(IpFamily),
     /// Bring an image into the store and unpack it.
     FetchImage {
         /// From where.
@@ -113,8 +118,8 @@ impl Action {
             Action::DeleteNetwork(_) => "delete-network",
             Action::SetRules(_) => "rules",
             Action::DeleteRules { .. } => "delete-rules",
-            Action::SetForwarding => "forwarding",
-            Action::RestoreForwarding => "restore-forwarding",
+            Action::SetForwarding { .. } => "forwarding",
+            Action::RestoreForwarding(_) => "restore-forwarding",
             Action::FetchImage { .. } => "image",
             Action::Create(_) => "create",
             Action::Configure(_) => "configure",
@@ -135,7 +140,7 @@ impl Action {
             Action::EnsureNetwork(network) | Action::DeleteNetwork(network) => network.bridge.clone(),
             Action::SetRules(traffic) => traffic.bridge.clone(),
             Action::DeleteRules { bridge, .. } => bridge.clone(),
-            Action::SetForwarding | Action::RestoreForwarding => "net.ipv4.ip_forward".to_owned(),
+            Action::SetForwarding { family, .. } | Action::RestoreForwarding(family) => family.forwarding().to_owned(),
             Action::FetchImage { source, .. } => source.to_string(),
             Action::Create(record)
             | Action::Configure(record)

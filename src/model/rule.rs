@@ -1,11 +1,13 @@
 //! A rule of the packet filter: what it matches, and what happens.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use super::IpFamily;
 
 /// The group of links (`ip link set group`) that the bridges of all fleets of a host are in, under whatever root: by it
 /// one fleet's rules tell the others' packets.
@@ -40,7 +42,7 @@ pub enum Expression {
     /// Drop it for good.
     Drop,
     /// Send its connection to that address, and port if one is given.
-    SendTo(Ipv4Addr, Option<u16>),
+    SendTo(IpAddr, Option<u16>),
     /// Give its connection the host's address as source.
     Masquerade,
     /// Something that fleet never writes, by its name in the kernel.
@@ -78,10 +80,10 @@ pub enum Connection {
 /// Bytes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload {
-    /// IPv4: the source.
-    Source,
-    /// IPv4: the destination.
-    Destination,
+    /// The source, of a packet of that family.
+    Source(IpFamily),
+    /// The destination, of a packet of that family.
+    Destination(IpFamily),
     /// TCP and UDP: the destination port.
     DestinationPort,
 }
@@ -115,8 +117,8 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// `linux/netfilter.h`.
-const NFPROTO_IPV4: u8 = 2;
+/// `NFPROTO_*` of `linux/netfilter.h`.
+const NFPROTO: [(IpFamily, u8); 2] = [(IpFamily::Ipv4, 2), (IpFamily::Ipv6, 10)];
 /// `linux/rtnetlink.h`.
 const RTN_LOCAL: u32 = 2;
 /// `NF_CT_STATE_*_BIT` of `linux/netfilter/nf_conntrack_common.h`.
@@ -178,41 +180,40 @@ impl Rule {
         self.compare(Expression::Meta(Meta::ToGroup), Comparison::Equal, BRIDGE_GROUP.to_ne_bytes())
     }
 
-    /// IPv4 packets: needed before addresses and ports are looked at.
+    /// Packets of `family`: needed before ports are looked at.
     #[must_use]
-    pub fn ipv4(self) -> Rule {
-        self.compare(Expression::Meta(Meta::Family), Comparison::Equal, [NFPROTO_IPV4])
+    pub fn family(self, family: IpFamily) -> Rule {
+        let known = NFPROTO.iter().filter(|(other, _)| *other == family).map(|(_, number)| *number);
+        self.compare(Expression::Meta(Meta::Family), Comparison::Equal, known.collect::<Vec<u8>>())
     }
 
-    /// All but IPv4 packets.
-    #[must_use]
-    pub fn not_ipv4(self) -> Rule {
-        self.compare(Expression::Meta(Meta::Family), Comparison::NotEqual, [NFPROTO_IPV4])
-    }
-
-    fn address(self, which: Payload, comparison: Comparison, net: Ipv4Net) -> Rule {
-        let loaded = self.and([Expression::Payload(which)]);
-        let masked =
-            if net.prefix_len() == 32 { loaded } else { loaded.and([Expression::Mask(net.netmask().octets().into())]) };
-        masked.and([Expression::Compare(comparison, net.network().octets().into())])
+    /// Where an address stands in a packet depends on its family, so that is looked at first.
+    fn address(self, which: impl Fn(IpFamily) -> Payload, comparison: Comparison, net: IpNet) -> Rule {
+        let family = IpFamily::of(net.addr());
+        let looked_at = self.expressions.contains(&Expression::Meta(Meta::Family));
+        let rule = if looked_at { self } else { self.family(family) };
+        let loaded = rule.and([Expression::Payload(which(family))]);
+        let is_one = net.prefix_len() == net.max_prefix_len();
+        let masked = if is_one { loaded } else { loaded.and([Expression::Mask(octets(net.netmask()))]) };
+        masked.and([Expression::Compare(comparison, octets(net.network()))])
     }
 
     /// Packets from `net`.
     #[must_use]
-    pub fn source(self, net: Ipv4Net) -> Rule {
-        self.address(Payload::Source, Comparison::Equal, net)
+    pub fn source(self, net: impl Into<IpNet>) -> Rule {
+        self.address(Payload::Source, Comparison::Equal, net.into())
     }
 
-    /// Packets from elsewhere than `net`.
+    /// Packets of the family of `net` from elsewhere.
     #[must_use]
-    pub fn not_source(self, net: Ipv4Net) -> Rule {
-        self.address(Payload::Source, Comparison::NotEqual, net)
+    pub fn not_source(self, net: impl Into<IpNet>) -> Rule {
+        self.address(Payload::Source, Comparison::NotEqual, net.into())
     }
 
     /// Packets to `net`.
     #[must_use]
-    pub fn destination(self, net: Ipv4Net) -> Rule {
-        self.address(Payload::Destination, Comparison::Equal, net)
+    pub fn destination(self, net: impl Into<IpNet>) -> Rule {
+        self.address(Payload::Destination, Comparison::Equal, net.into())
     }
 
     /// Packets to an address of the host.
@@ -280,7 +281,7 @@ impl Rule {
 
     /// Sends their connections to `address`, and to `port` if it is given.
     #[must_use]
-    pub fn send_to(self, address: Ipv4Addr, port: Option<u16>) -> Rule {
+    pub fn send_to(self, address: IpAddr, port: Option<u16>) -> Rule {
         self.and([Expression::SendTo(address, port)])
     }
 
@@ -288,6 +289,14 @@ impl Rule {
     #[must_use]
     pub fn masquerade(self) -> Rule {
         self.and([Expression::Masquerade])
+    }
+}
+
+/// The bytes of `address` as they stand in a packet.
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{
-    Chain, Chains, ContainerSpec, Egress, Fleet, FleetName, Hook, NetworkName, NetworkSpec, PortForward, Protocol, Rule,
+    Chain, Chains, ContainerSpec, Egress, Fleet, FleetName, Hook, IpFamily, NetworkName, NetworkSpec, PortForward,
+    Protocol, Rule,
 };
 
 /// The host's own loopback addresses.
@@ -108,7 +109,7 @@ fn arriving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
     if !forwards.iter().any(|forward| forward.port.is_on_loopback()) {
         return Vec::new();
     }
-    let from_bridge = || Rule::new("the host's loopback is its own").from_link(&network.bridge).ipv4();
+    let from_bridge = || Rule::new("the host's loopback is its own").from_link(&network.bridge);
     vec![from_bridge().destination(loopback()).drop(), from_bridge().source(loopback()).drop()]
 }
 
@@ -120,20 +121,20 @@ fn published<'a>(forwards: impl Iterator<Item = &'a Forward<'a>>) -> Vec<Rule> {
 fn published_port(forward: &Forward<'_>) -> Vec<Rule> {
     let Forward { spec, address, port } = *forward;
     let to_host = || {
-        let rule = Rule::new(port_comment(spec, port)).ipv4();
-        match port.address {
-            Some(own) => rule.destination(Ipv4Net::from(own)),
+        let rule = Rule::new(port_comment(spec, port)).family(IpFamily::Ipv4);
+        match port.only_address() {
+            Some(own) => rule.destination(own),
             None => rule,
         }
         .to_host()
         .protocol(port.protocol)
     };
     if port.host == port.guest {
-        return vec![to_host().ports(port.host..=port.last()).send_to(address, None)];
+        return vec![to_host().ports(port.host..=port.last()).send_to(address.into(), None)];
     }
     let one = |place: u16| {
         let ports = port.host + place..=port.host + place;
-        to_host().ports(ports).send_to(address, Some(port.guest + place))
+        to_host().ports(ports).send_to(address.into(), Some(port.guest + place))
     };
     (0..port.count).map(one).collect()
 }
@@ -157,13 +158,12 @@ fn between_members(network: &NetworkSpec) -> Vec<Rule> {
 
 fn reaching_out(network: &NetworkSpec) -> Vec<Rule> {
     let out = |comment: &str| Rule::new(comment).from_link(&network.bridge);
-    let mut rules = vec![
-        out("replies").replies().accept(),
-        out("errors").related().accept(),
-        out("strays").unfitting().drop(),
-        out("no IPv6").not_ipv4().drop(),
-        out("others' addresses").ipv4().not_source(network.subnet).drop(),
-    ];
+    let mut rules =
+        vec![out("replies").replies().accept(), out("errors").related().accept(), out("strays").unfitting().drop()];
+    rules.extend(IpFamily::ALL.map(|family| match network.subnet_of(family) {
+        Some(subnet) => out("others' addresses").not_source(subnet).drop(),
+        None => out(&format!("no {family}")).family(family).drop(),
+    }));
     match &network.egress {
         Egress::All => {
             rules.push(out("published ports of other fleets").to_fleets().sent_elsewhere().accept());
@@ -172,7 +172,7 @@ fn reaching_out(network: &NetworkSpec) -> Vec<Rule> {
         Egress::None => rules.push(out("egress none").drop()),
         Egress::Only(destinations) => {
             for destination in destinations {
-                let to = || out(&format!("egress {destination}")).ipv4().destination(destination.net);
+                let to = || out(&format!("egress {destination}")).destination(destination.net);
                 match destination.port {
                     None => rules.push(to().accept()),
                     Some(port) => rules.extend(
@@ -206,16 +206,17 @@ fn reaching_in(network: &NetworkSpec) -> Vec<Rule> {
 fn leaving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
     let mut rules = Vec::new();
     if network.nat && network.egress != Egress::None {
-        rules.push(Rule::new("nat").ipv4().source(network.subnet).not_to_link(&network.bridge).masquerade());
+        let nat = |subnet| Rule::new("nat").source(subnet).not_to_link(&network.bridge).masquerade();
+        rules.extend(network.subnets().map(nat));
     }
     if !forwards.is_empty() {
         // The answer must come back by way of the host.
-        let rule = Rule::new("published ports, from a member").ipv4().source(network.subnet).to_link(&network.bridge);
+        let rule = Rule::new("published ports, from a member").source(network.subnet).to_link(&network.bridge);
         rules.push(rule.sent_elsewhere().masquerade());
     }
     if forwards.iter().any(|forward| forward.port.is_on_loopback()) {
         // Nobody else knows who 127.0.0.1 is.
-        let rule = Rule::new("published ports, from the host's loopback").ipv4().source(loopback());
+        let rule = Rule::new("published ports, from the host's loopback").source(loopback());
         rules.push(rule.to_link(&network.bridge).masquerade());
     }
     rules

@@ -1,17 +1,15 @@
 //! The bridge of a fleet.
 
-use std::net::IpAddr;
-
-use ipnet::Ipv4Net;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
 
 use super::NetworkError;
+use super::address::address_message;
 use super::links::{connect, read_links};
-use super::parameters::{forgo_ipv6, speaks_ipv6};
-use crate::model::{BRIDGE_GROUP, LinkKind, LinkState, NetworkSpec, NetworkState};
+use super::parameters::{ipv6_use, set_ipv6};
+use crate::model::{BRIDGE_GROUP, Ipv6Use, LinkKind, LinkState, NetworkSpec, NetworkState};
 
-/// Makes the bridge of `network`, or mends ours: up, with its address, in the group of fleets' bridges.
+/// Makes the bridge of `network`, or mends ours: up, with its addresses, in the group of fleets' bridges.
 pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
     let handle = connect()?;
     let bridge = &network.bridge;
@@ -21,9 +19,9 @@ pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
         let failed = NetworkError::request(format!("cannot make the bridge `{bridge}`"));
         handle.link().add(link).execute().await.map_err(failed)?;
     }
-    // Before it is up: guests speak none, and one that does anyway could call itself the host's router.
-    forgo_ipv6(bridge).map_err(|source| NetworkError::Request {
-        operation: format!("cannot turn off IPv6 on the bridge `{bridge}`"),
+    // Before it is up: a guest could call itself the host's router.
+    set_ipv6(bridge, network.ipv6() == Ipv6Use::Static).map_err(|source| NetworkError::Request {
+        operation: format!("cannot set IPv6 up on the bridge `{bridge}`"),
         source: source.into(),
     })?;
     let (index, link) = find(&handle, bridge).await?;
@@ -33,10 +31,11 @@ pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
         let failed = NetworkError::request(format!("cannot bring up the bridge `{bridge}`"));
         handle.link().set(up).execute().await.map_err(failed)?;
     }
-    if !link.addresses.contains(&gateway(network)) {
-        let failed = NetworkError::request(format!("cannot give `{bridge}` the address {}", gateway(network)));
-        let address = IpAddr::V4(network.gateway);
-        handle.address().add(index, address, network.subnet.prefix_len()).execute().await.map_err(failed)?;
+    for address in network.host_addresses().filter(|address| !link.addresses.contains(address)) {
+        let failed = NetworkError::request(format!("cannot give `{bridge}` the address {address}"));
+        let mut request = handle.address().add(index, address.addr(), address.prefix_len());
+        *request.message_mut() = address_message(index, address);
+        request.execute().await.map_err(failed)?;
     }
     match state_of(&handle, network).await? {
         NetworkState::Ready => Ok(()),
@@ -61,11 +60,6 @@ pub async fn delete(network: &NetworkSpec) -> Result<(), NetworkError> {
     }
 }
 
-/// The address that the bridge must have.
-fn gateway(network: &NetworkSpec) -> Ipv4Net {
-    Ipv4Net::new(network.gateway, network.subnet.prefix_len()).unwrap_or(network.subnet)
-}
-
 async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState, NetworkError> {
     let links = read_links(handle).await?;
     let Some((_, link)) = links.into_values().find(|(name, _)| *name == network.bridge) else {
@@ -75,8 +69,8 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
         NetworkState::Foreign
     } else if link.up
         && link.group == BRIDGE_GROUP
-        && link.addresses.contains(&gateway(network))
-        && !speaks_ipv6(&network.bridge)
+        && network.host_addresses().all(|address| link.addresses.contains(&address))
+        && ipv6_use(&network.bridge) == network.ipv6()
     {
         NetworkState::Ready
     } else {

@@ -1,7 +1,6 @@
 //! The links of a container: each a veth(4) pair whose one end is born inside the container.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,9 @@ use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
-use rtnetlink::packet_route::route::RouteProtocol;
-use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
+use super::address::{address_message, default_route_message};
 use super::socket::RouteSocket;
 use super::traffic::isolate;
 use crate::model::LinkSpec;
@@ -82,9 +81,6 @@ fn remove_link(host_name: &str) -> io::Result<()> {
 }
 
 /// Sets up the network of the calling process's namespace: `lo` and `links` up, their addresses, the default route.
-///
-/// The route is a static one to the kernel (`RTPROT_STATIC`), so that a guest whose own tools set the same one finds
-/// it there instead of adding a second (ip-route(8)).
 pub fn configure_inside(links: &[LinkSpec]) -> io::Result<()> {
     let mut socket = RouteSocket::open()?;
     bring_up(&mut socket, LOOPBACK)?;
@@ -92,18 +88,11 @@ pub fn configure_inside(links: &[LinkSpec]) -> io::Result<()> {
         let inside = if_nametoindex(link.name.as_str())?;
         bring_up(&mut socket, inside)?;
         if let Some(address) = link.address {
-            let address = AddressMessageBuilder::<Ipv4Addr>::new()
-                .index(inside)
-                .address(address.addr(), address.prefix_len())
-                .build();
+            let address = address_message(inside, address.into());
             socket.request(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)?;
         }
         if let Some(gateway) = link.gateway {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .output_interface(inside)
-                .protocol(RouteProtocol::Static)
-                .gateway(gateway)
-                .build();
+            let route = default_route_message(inside, gateway.into());
             socket.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)?;
         }
     }

@@ -1,24 +1,24 @@
 //! The host's links and routes as found.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::resume_unwind;
 
 use futures_util::TryStreamExt as _;
-use ipnet::Ipv4Net;
-use rtnetlink::packet_route::address::AddressAttribute;
+use ipnet::IpNet;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
     InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use super::NetworkError;
-use super::parameters::{speaks_ipv6, takes_loopback};
-use crate::model::{LinkKind, LinkState, MacAddress};
+use super::parameters::{follows_routers, ipv6_use, takes_loopback};
+use crate::model::{Ipv6Use, LinkKind, LinkState, MacAddress};
 
 /// Links by name, and routes with the links that they lead to.
-type LinksAndRoutes = (BTreeMap<String, LinkState>, Vec<(Ipv4Net, String)>);
+type LinksAndRoutes = (BTreeMap<String, LinkState>, Vec<(IpNet, String)>);
 
 /// Reads back all links of the host with their addresses, and its routes.
 pub async fn observe() -> Result<LinksAndRoutes, NetworkError> {
@@ -30,11 +30,17 @@ pub async fn observe() -> Result<LinksAndRoutes, NetworkError> {
 async fn read() -> Result<LinksAndRoutes, NetworkError> {
     let handle = connect()?;
     let mut links = read_links(&handle).await?;
+    let messages = read_routes(&handle).await?;
     let name = |index| links.get(&index).map(|(name, _): &(String, LinkState)| name.clone());
-    let routes = read_routes(&handle, name).await?;
-    for (name, link) in links.values_mut().filter(|(_, link)| link.kind == LinkKind::Bridge) {
-        link.loopback = takes_loopback(name);
-        link.ipv6 = speaks_ipv6(name);
+    let routes = messages.iter().filter_map(|message| route(message, name)).collect();
+    let advertised: BTreeSet<u32> =
+        messages.iter().filter(|message| is_from_router(message)).filter_map(out_of).collect();
+    for (index, (name, link)) in &mut links {
+        if link.kind == LinkKind::Bridge {
+            link.loopback = takes_loopback(name);
+            link.ipv6 = ipv6_use(name);
+        }
+        link.follows_router = (link.follows_router || advertised.contains(index)) && follows_routers(name);
     }
     Ok((links.into_values().collect(), routes))
 }
@@ -64,15 +70,37 @@ pub(super) async fn read_links(handle: &Handle) -> Result<BTreeMap<u32, (String,
     let mut addresses = handle.address().get().execute();
     while let Some(message) = addresses.try_next().await.map_err(failed())? {
         let Some((_, link)) = links.get_mut(&message.header.index) else { continue };
-        let address = message.attributes.iter().find_map(|attribute| match attribute {
-            // On a link with a peer, IFA_ADDRESS is the peer's and IFA_LOCAL ours (rtnetlink(7)).
-            AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-            _ => None,
-        });
-        link.addresses
-            .extend(address.and_then(|address: Ipv4Addr| Ipv4Net::new(address, message.header.prefix_len).ok()));
+        link.addresses.extend(address_of(&message));
+        link.follows_router |= is_from_advertisement(&message);
     }
     Ok(links)
+}
+
+fn address_of(message: &AddressMessage) -> Option<IpNet> {
+    let (mut own, mut given) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => own = Some(*address),
+            AddressAttribute::Address(address) => given = Some(*address),
+            _ => {}
+        }
+    }
+    // On a link with a peer, IFA_ADDRESS is the peer's and IFA_LOCAL ours (rtnetlink(7)); of IPv6 there is only the former
+    // elsewhere.
+    let address = own.or(given).filter(|address| !is_link_local(*address))?;
+    IpNet::new(address, message.header.prefix_len).ok()
+}
+
+/// Every link that speaks IPv6 has such addresses, and no fleet's subnet has.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// Whether the address is one that ends unless a router goes on advertising its subnet.
+fn is_from_advertisement(message: &AddressMessage) -> bool {
+    let header = &message.header;
+    let is_ipv6 = address_of(message).is_some_and(|address| address.addr().is_ipv6());
+    is_ipv6 && header.scope == AddressScope::Universe && !header.flags.contains(AddressHeaderFlags::Permanent)
 }
 
 fn name_of(message: &LinkMessage) -> Option<String> {
@@ -91,7 +119,8 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         controller: None,
         group: 0,
         isolated: false,
-        ipv6: false,
+        ipv6: Ipv6Use::Off,
+        follows_router: false,
         loopback: false,
     };
     for attribute in &message.attributes {
@@ -117,31 +146,43 @@ fn read_info(link: &mut LinkState, info: &LinkInfo) {
     }
 }
 
-/// The IPv4 routes of the main table, each with its link. Default routes overlap everything and are left out.
-pub(super) async fn read_routes(
-    handle: &Handle,
-    names: impl Fn(u32) -> Option<String>,
-) -> Result<Vec<(Ipv4Net, String)>, NetworkError> {
-    let ipv4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
-    let failed = NetworkError::request("cannot read the host's routes");
-    let messages: Vec<RouteMessage> = handle.route().get(ipv4).execute().try_collect().await.map_err(failed)?;
-    let route = |message: RouteMessage| {
-        let header = message.header;
-        // `RT_TABLE_MAIN` (rtnetlink(7)).
-        if header.table != 254 || header.kind != RouteType::Unicast || header.destination_prefix_length == 0 {
-            return None;
-        }
-        let (mut net, mut link) = (None, None);
-        for attribute in message.attributes {
-            match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-                    net = Ipv4Net::new(address, header.destination_prefix_length).ok();
-                }
-                RouteAttribute::Oif(index) => link = names(index),
-                _ => {}
-            }
-        }
-        Some((net?, link?))
-    };
-    Ok(messages.into_iter().filter_map(route).collect())
+/// The routes of both families to single hosts and subnets, in all tables.
+async fn read_routes(handle: &Handle) -> Result<Vec<RouteMessage>, NetworkError> {
+    let families = [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()];
+    let mut routes = Vec::new();
+    for family in families {
+        let failed = NetworkError::request("cannot read the host's routes");
+        let messages: Vec<RouteMessage> = handle.route().get(family).execute().try_collect().await.map_err(failed)?;
+        routes.extend(messages.into_iter().filter(|message| message.header.kind == RouteType::Unicast));
+    }
+    Ok(routes)
+}
+
+/// Whether a router made itself the host's by advertising itself (`RTPROT_RA`).
+fn is_from_router(message: &RouteMessage) -> bool {
+    message.header.protocol == RouteProtocol::Ra
+}
+
+/// The link that it leads to.
+fn out_of(message: &RouteMessage) -> Option<u32> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
+/// Where a route of the main table leads and by which link. Default routes overlap everything and are left out.
+fn route(message: &RouteMessage, names: impl Fn(u32) -> Option<String>) -> Option<(IpNet, String)> {
+    let header = &message.header;
+    // `RT_TABLE_MAIN` (rtnetlink(7)).
+    if header.table != 254 || header.destination_prefix_length == 0 {
+        return None;
+    }
+    let destination = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::from(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::from(*address)),
+        _ => None,
+    });
+    let destination = destination.filter(|address| !is_link_local(*address))?;
+    Some((IpNet::new(destination, header.destination_prefix_length).ok()?, names(out_of(message)?)?))
 }

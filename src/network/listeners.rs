@@ -1,7 +1,7 @@
 //! What processes of the host listen on (`/proc/net`, proc(5)).
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::{Listener, Protocol};
 
@@ -13,7 +13,7 @@ const STATES: [(&str, Protocol, &str); 4] = [
     ("/proc/net/udp6", Protocol::Udp, "07"),
 ];
 
-/// The ports that processes of the host listen on for IPv4.
+/// The ports that processes of the host listen on.
 #[must_use]
 pub fn read_listeners() -> Vec<Listener> {
     let mut listeners = Vec::new();
@@ -32,25 +32,26 @@ fn listener(line: &str, protocol: Protocol, listening: &str) -> Option<Listener>
     if fields.nth(1)? != listening {
         return None;
     }
-    Some(Listener { protocol, address: ipv4(address)?, port: u16::from_str_radix(port, 16).ok()? })
+    Some(Listener { protocol, address: listened_on(address)?, port: u16::from_str_radix(port, 16).ok()? })
 }
 
-/// The IPv4 address in words of the host's order; `Some(None)` for all of them. An IPv6 socket on all addresses takes
-/// IPv4 as well, and one on `::ffff:a.b.c.d` nothing else.
-#[expect(clippy::option_option, reason = "no IPv4 address, any, or one")]
-fn ipv4(hexadecimal: &str) -> Option<Option<Ipv4Addr>> {
-    let word = |text: &str| u32::from_str_radix(text, 16).ok().map(|word| Ipv4Addr::from(word.to_ne_bytes()));
-    let address = match hexadecimal.len() {
-        8 => word(hexadecimal)?,
-        32 if hexadecimal.bytes().all(|digit| digit == b'0') => Ipv4Addr::UNSPECIFIED,
-        32 if hexadecimal[..16].bytes().all(|digit| digit == b'0')
-            && word(&hexadecimal[16..24])? == Ipv4Addr::new(0, 0, 255, 255) =>
-        {
-            word(&hexadecimal[24..])?
-        }
-        _ => return None,
-    };
-    Some((!address.is_unspecified()).then_some(address))
+/// The address in words of the host's order; `Some(None)` for all of both families: an IPv6 socket on all addresses
+/// takes IPv4 as well, and one on `::ffff:a.b.c.d` nothing else.
+#[expect(clippy::option_option, reason = "no address, any, or one")]
+fn listened_on(hexadecimal: &str) -> Option<Option<IpAddr>> {
+    let word = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::to_ne_bytes);
+    if hexadecimal.len() == 8 {
+        return Some(Some(Ipv4Addr::from(word(hexadecimal)?).into()));
+    }
+    let mut bytes = [0; 16];
+    for (place, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+        chunk.copy_from_slice(&word(hexadecimal.get(place * 8..place * 8 + 8)?)?);
+    }
+    let address = Ipv6Addr::from(bytes);
+    Some(match address.to_ipv4_mapped() {
+        Some(mapped) => Some(mapped.into()),
+        None => (!address.is_unspecified()).then_some(address.into()),
+    })
 }
 
 #[cfg(test)]
@@ -65,11 +66,12 @@ mod tests {
             listener(&line, Protocol::Tcp, "0A")
         };
         let at = |address| Some(Listener { protocol: Protocol::Tcp, address, port: 8080 });
-        assert_eq!(read("00000000", "0A"), at(None));
-        assert_eq!(read("0100007F", "0A"), at(Some(Ipv4Addr::LOCALHOST)));
+        assert_eq!(read("00000000", "0A"), at(Some(Ipv4Addr::UNSPECIFIED.into())));
+        assert_eq!(read("0100007F", "0A"), at(Some(Ipv4Addr::LOCALHOST.into())));
         assert_eq!(read("0100007F", "01"), None);
         assert_eq!(read("00000000000000000000000000000000", "0A"), at(None));
-        assert_eq!(read("0000000000000000FFFF00000100007F", "0A"), at(Some(Ipv4Addr::LOCALHOST)));
-        assert_eq!(read("00000000000000000000000001000000", "0A"), None);
+        assert_eq!(read("0000000000000000FFFF00000100007F", "0A"), at(Some(Ipv4Addr::LOCALHOST.into())));
+        assert_eq!(read("00000000000000000000000001000000", "0A"), at(Some(Ipv6Addr::LOCALHOST.into())));
+        assert_eq!(read("B80D0120000000000000000001000000", "0A"), at("2001:db8::1".parse().ok()));
     }
 }

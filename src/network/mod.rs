@@ -3,6 +3,7 @@
 //! Start at [`observe`] and [`ensure`] for the host's links, which is asynchronous, at [`set_traffic`] for its rules, and
 //! at [`connect_guest`] for a container's links, which its single-threaded monitor makes. This room knows no engines.
 
+mod address;
 mod bridge;
 mod guest_link;
 mod links;
@@ -17,7 +18,10 @@ pub use guest_link::{await_removal, configure_inside, connect_guest};
 pub use links::observe;
 pub use listeners::read_listeners;
 pub use nft::{read_firewall, write_chains};
-pub use parameters::{Parameters, beside_forwarding, forwards, set_forwarding};
+pub use parameters::{
+    Parameters, beside_forwarding, followed_routers, forwards, go_on_following_routers, set_forwarding,
+    stop_following_routers,
+};
 pub use traffic::{remove_traffic, set_traffic};
 
 /// A network operation that failed.

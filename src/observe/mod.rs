@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
-use crate::model::{ContainerState, Fleet, Forwarding, Host, ImageSource, ImageState, Listener};
+use crate::model::{ContainerState, Fleet, Forwarding, Host, ImageSource, ImageState, IpFamily, Listener, PerFamily};
 use crate::network;
 use crate::store::Layout;
 
@@ -43,7 +43,10 @@ pub async fn observe(
         links,
         routes,
         firewall,
-        forwarding: observe_forwarding(layout)?,
+        forwarding: PerFamily {
+            ipv4: observe_forwarding(layout, IpFamily::Ipv4)?,
+            ipv6: observe_forwarding(layout, IpFamily::Ipv6)?,
+        },
         listeners: observe_listeners(fleet),
         images: observed,
         volumes,
@@ -52,12 +55,12 @@ pub async fn observe(
     })
 }
 
-fn observe_forwarding(layout: &Layout) -> Result<Forwarding, EngineError> {
-    let changes = layout.host_changes();
+fn observe_forwarding(layout: &Layout, family: IpFamily) -> Result<Forwarding, EngineError> {
+    let changes = layout.host_changes(family);
     let before = changes
         .load()
         .map_err(|error| EngineError::because(format!("cannot read `{}`", changes.path().display()), error))?;
-    Ok(Forwarding { is_on: network::forwards(), is_recorded: before.is_some() })
+    Ok(Forwarding { is_on: network::forwards(family), is_recorded: before.is_some() })
 }
 
 fn observe_listeners(fleet: &Fleet) -> Vec<Listener> {

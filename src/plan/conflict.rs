@@ -1,16 +1,15 @@
 //! The words for what stands in the way.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::steps::Draft;
 use crate::model::{
-    Action, Conflict, ContainerName, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState, Listener, NetworkSpec,
-    PortForward, TableState,
+    Action, Conflict, ContainerName, ContainerRecord, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState,
+    Listener, NetworkSpec, PortForward, TableState,
 };
 
 const OTHER_NAME: &str = "choose another name, or set `prefix:` in the fleet file";
 const OTHER_PORT: &str = "choose another port of the host in `ports:`";
-const OTHER_SUBNET: &str = "choose another `network: subnet:`";
 
 /// A container that fleet did not make has the name.
 pub(super) fn foreign_container(name: &ContainerName) -> Conflict {
@@ -78,20 +77,20 @@ pub(super) fn foreign_bridge(network: &NetworkSpec, fleet: &FleetName) -> Confli
 }
 
 /// The link `link` has the address `address` in the fleet's subnet.
-pub(super) fn subnet_of_link(network: &NetworkSpec, link: &str, address: Ipv4Net) -> Conflict {
+pub(super) fn subnet_of_link(network: &NetworkSpec, subnet: IpNet, link: &str, address: IpNet) -> Conflict {
     Conflict {
         target: network.bridge.clone(),
-        message: format!("`{link}` has the address {address}, which overlaps the subnet {}", network.subnet),
-        hint: OTHER_SUBNET.to_owned(),
+        message: format!("`{link}` has the address {address}, which overlaps the subnet {subnet}"),
+        hint: other_subnet(subnet),
     }
 }
 
 /// The host has a route by `link` to `taken` in the fleet's subnet.
-pub(super) fn subnet_of_route(network: &NetworkSpec, link: &str, taken: Ipv4Net) -> Conflict {
+pub(super) fn subnet_of_route(network: &NetworkSpec, subnet: IpNet, link: &str, taken: IpNet) -> Conflict {
     Conflict {
         target: network.bridge.clone(),
-        message: format!("the host's route to {taken} by `{link}` overlaps the subnet {}", network.subnet),
-        hint: OTHER_SUBNET.to_owned(),
+        message: format!("the host's route to {taken} by `{link}` overlaps the subnet {subnet}"),
+        hint: other_subnet(subnet),
     }
 }
 
@@ -112,13 +111,17 @@ pub(super) fn table(table: &TableState) -> Option<Conflict> {
 
 /// The chain `barrier` of somebody else drops what goes through the host.
 pub(super) fn barrier(bridge: &str, barrier: &str) -> Conflict {
-    let open = match barrier.strip_prefix("ip filter ") {
+    let open = match barrier {
         // Docker keeps this chain for others and leads to it first.
-        Some("FORWARD") => format!(
+        "ip filter FORWARD" => format!(
             "run `iptables -I FORWARD -i {bridge} -j ACCEPT` and `iptables -I FORWARD -o {bridge} -j ACCEPT` \
              (with Docker `DOCKER-USER` instead of `FORWARD`)"
         ),
-        Some(_) | None => format!(
+        "ip6 filter FORWARD" => format!(
+            "run `ip6tables -I FORWARD -i {bridge} -j ACCEPT` and `ip6tables -I FORWARD -o {bridge} -j ACCEPT` \
+             (with Docker `DOCKER-USER` instead of `FORWARD`)"
+        ),
+        _ => format!(
             "run `nft insert rule {barrier} iifname {bridge} accept` and `nft insert rule {barrier} oifname {bridge} accept`"
         ),
     };
@@ -141,6 +144,7 @@ pub(super) fn port_of_container(name: &ContainerName, port: &PortForward, number
 /// A process of the host listens there.
 pub(super) fn port_of_process(name: &ContainerName, port: &PortForward, listener: Listener) -> Conflict {
     let Listener { protocol, address, port: number } = listener;
+    let address = address.filter(|address| !address.is_unspecified());
     let address = address.map_or("all addresses".to_owned(), |address| address.to_string());
     Conflict {
         target: name.to_string(),
@@ -151,21 +155,27 @@ pub(super) fn port_of_process(name: &ContainerName, port: &PortForward, listener
     }
 }
 
-/// The container `name` of the fleet `other` has an address in the fleet's subnet.
+/// A container of another fleet, with `record`, has an address in the fleet's subnet.
 pub(super) fn subnet_of_fleet(
     network: &NetworkSpec,
-    other: &FleetName,
-    name: &ContainerName,
-    address: Ipv4Net,
+    subnet: IpNet,
+    record: &ContainerRecord,
+    address: IpNet,
 ) -> Conflict {
+    let (name, other) = (&record.spec.name, &record.fleet);
     Conflict {
         target: network.bridge.clone(),
-        message: format!(
-            "`{name}` of fleet `{other}` has the address {address}, which overlaps the subnet {}",
-            network.subnet
-        ),
-        hint: OTHER_SUBNET.to_owned(),
+        message: format!("`{name}` of fleet `{other}` has the address {address}, which overlaps the subnet {subnet}"),
+        hint: other_subnet(subnet),
     }
+}
+
+fn other_subnet(subnet: IpNet) -> String {
+    let key = match subnet {
+        IpNet::V4(_) => "subnet",
+        IpNet::V6(_) => "subnet6",
+    };
+    format!("choose another `network: {key}:`")
 }
 
 /// Notes what the host cannot do, if anything is to be made or started: stopping and deleting must always work.

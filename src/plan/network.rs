@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::steps::{Draft, Place};
 use super::{Scene, conflict};
 use crate::model::{
-    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, Host, LinkKind, LinkState, NetworkName, NetworkSpec,
-    NetworkState, Ownership,
+    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, Host, Ipv6Use, LinkKind, LinkState, NetworkName,
+    NetworkSpec, NetworkState, Ownership, overlap,
 };
 
 /// The steps that make the fleet's networks usable. What starts must wait for those of its own networks.
@@ -72,7 +72,7 @@ fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option
         NetworkState::Absent => ("bridge is absent".to_owned(), Consequence::None),
         NetworkState::Broken => (what_is_broken(network, scene.host), Consequence::Live),
     };
-    if let Some(conflict) = overlap(scene, network) {
+    if let Some(conflict) = clash(scene, network) {
         draft.refuse(conflict);
         return None;
     }
@@ -125,49 +125,49 @@ fn is_ours(network: &NetworkSpec, link: &LinkState) -> bool {
     link.kind == LinkKind::Bridge && link.mac == Some(network.mac)
 }
 
-/// The bridge's address with its prefix length.
-fn own_address(network: &NetworkSpec) -> Ipv4Net {
-    Ipv4Net::new(network.gateway, network.subnet.prefix_len()).expect("the length comes from a subnet")
-}
-
 fn what_is_broken(network: &NetworkSpec, host: &Host) -> String {
     host.links.get(&network.bridge).map(|link| lacks(network, link).join(", ")).unwrap_or_default()
 }
 
 fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
-    let address = own_address(network);
     let mut lacks = Vec::new();
     if !link.up {
         lacks.push("bridge is down".to_owned());
     }
-    if !link.addresses.contains(&address) {
-        lacks.push(format!("address {address} is missing"));
-    }
+    let missing = network.host_addresses().filter(|address| !link.addresses.contains(address));
+    lacks.extend(missing.map(|address| format!("address {address} is missing")));
     if link.group != BRIDGE_GROUP {
         lacks.push("it is not in the group of fleets' bridges".to_owned());
     }
-    if link.ipv6 {
-        lacks.push("the host speaks IPv6 on it".to_owned());
+    match (link.ipv6, network.ipv6()) {
+        (Ipv6Use::Off, Ipv6Use::Static | Ipv6Use::Listening) => lacks.push("IPv6 is off".to_owned()),
+        (Ipv6Use::Static | Ipv6Use::Listening, Ipv6Use::Off) => lacks.push("the host speaks IPv6 on it".to_owned()),
+        (Ipv6Use::Listening, Ipv6Use::Static | Ipv6Use::Listening) => {
+            lacks.push("the host listens to routers on it".to_owned());
+        }
+        (Ipv6Use::Off, Ipv6Use::Off) | (Ipv6Use::Static, Ipv6Use::Static | Ipv6Use::Listening) => {}
     }
     lacks
 }
 
 /// What else uses addresses of the subnet: a link, a route, or a container of another fleet whose bridge is not there
 /// now.
-fn overlap(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
-    let overlaps = |taken: &&Ipv4Net| taken.contains(&network.subnet) || network.subnet.contains(*taken);
+fn clash(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
+    let overlaps = |taken: IpNet| network.subnets().find(|subnet| overlap(*subnet, taken));
     let of_links = scene.host.links.iter().filter(|(name, link)| **name != network.bridge && !is_ours(network, link));
     for (name, link) in of_links {
-        if let Some(taken) = link.addresses.iter().find(overlaps) {
-            return Some(conflict::subnet_of_link(network, name, *taken));
+        for taken in &link.addresses {
+            if let Some(subnet) = overlaps(*taken) {
+                return Some(conflict::subnet_of_link(network, subnet, name, *taken));
+            }
         }
     }
     // The bridge that is renamed has a route to the same subnet.
     let of_us = |name: &str| scene.host.links.get(name).is_some_and(|link| is_ours(network, link));
     let of_routes = scene.host.routes.iter().filter(|(_, link)| *link != network.bridge && !of_us(link));
     for (taken, link) in of_routes {
-        if overlaps(&taken) {
-            return Some(conflict::subnet_of_route(network, link, *taken));
+        if let Some(subnet) = overlaps(*taken) {
+            return Some(conflict::subnet_of_route(network, subnet, link, *taken));
         }
     }
     scene.host.containers.values().find_map(|container| {
@@ -175,7 +175,11 @@ fn overlap(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
         if record.fleet == scene.fleet.name {
             return None;
         }
-        let taken = record.spec.links.iter().filter_map(|link| link.address).find(|taken| overlaps(&taken))?;
-        Some(conflict::subnet_of_fleet(network, &record.fleet, &container.name, taken))
+        record
+            .spec
+            .links
+            .iter()
+            .filter_map(|link| link.address.map(IpNet::from))
+            .find_map(|taken| Some(conflict::subnet_of_fleet(network, overlaps(taken)?, record, taken)))
     })
 }

@@ -6,8 +6,8 @@ use super::network::{Ground, unused_reason};
 use super::steps::Draft;
 use super::{Scene, conflict};
 use crate::model::{
-    Action, Chains, Consequence, Egress, Hook, Listener, NetworkName, NetworkSpec, Ownership, PortForward, Rule,
-    RunState, Traffic, port_comment,
+    Action, Barrier, Chains, Consequence, Egress, Hook, IpFamily, Listener, NetworkName, NetworkSpec, Ownership,
+    PortForward, Rule, RunState, Traffic, port_comment,
 };
 
 /// So many rules are named in a reason; of more, their number is told.
@@ -26,8 +26,9 @@ pub(super) fn ensure(scene: &Scene, ground: &mut Ground, draft: &mut Draft) {
     for network in scene.fleet.networks_in_use() {
         set_rules(scene, network, ground, draft);
     }
-    if scene.fleet.needs_forwarding() && !scene.host.forwarding.is_on {
-        let step = draft.add(Action::SetForwarding, forwarding_words(scene), Consequence::None);
+    if scene.fleet.needs_forwarding() && !scene.host.forwarding.ipv4.is_on {
+        let action = Action::SetForwarding { family: IpFamily::Ipv4, followed: Vec::new() };
+        let step = draft.add(action, forwarding_words(scene), Consequence::None);
         // Nothing is passed on that the rules do not know.
         draft.wait(step, ground.rules());
         ground.has_forwarding(step);
@@ -77,9 +78,9 @@ pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
         let delete = draft.add(action, unused_reason(scene, network), Consequence::None);
         draft.wait(delete, leaving.iter().copied());
     }
-    if scene.fleet.containers.is_empty() && scene.host.forwarding.is_recorded && is_last(scene) {
+    if scene.fleet.containers.is_empty() && scene.host.forwarding.ipv4.is_recorded && is_last(scene) {
         let reason = "1 → 0: the last fleet goes";
-        let restore = draft.add(Action::RestoreForwarding, reason, Consequence::None);
+        let restore = draft.add(Action::RestoreForwarding(IpFamily::Ipv4), reason, Consequence::None);
         let all =
             |action: &Action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. });
         draft.wait(restore, draft.places(all));
@@ -188,14 +189,20 @@ fn consequence(scene: &Scene) -> Consequence {
 /// Refuses what would not work: ports that are taken, and a host whose own rules let nothing through.
 pub(super) fn check(scene: &Scene, draft: &mut Draft) {
     let changes = |action: &Action| {
-        matches!(action, Action::EnsureNetwork(_) | Action::SetRules(_) | Action::SetForwarding | Action::Start(_))
+        matches!(
+            action,
+            Action::EnsureNetwork(_) | Action::SetRules(_) | Action::SetForwarding { .. } | Action::Start(_)
+        )
     };
     if draft.places(changes).is_empty() || scene.fleet.containers.is_empty() {
         return;
     }
     for network in scene.fleet.networks_in_use().filter(|network| scene.fleet.passes_on(network)) {
         let bridge = &network.bridge;
-        for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(bridge)) {
+        let concerns = |barrier: &&Barrier| barrier.family.is_none_or(|family| network.subnet_of(family).is_some());
+        for barrier in
+            scene.host.firewall.barriers.iter().filter(concerns).filter(|barrier| !barrier.is_open_for(bridge))
+        {
             draft.refuse(conflict::barrier(bridge, &barrier.name));
         }
     }

@@ -73,7 +73,7 @@ impl Kind {
             Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::SetRules(_) | Action::DeleteRules { .. } => {
                 Kind::Network
             }
-            Action::SetForwarding | Action::RestoreForwarding => Kind::Parameter,
+            Action::SetForwarding { .. } | Action::RestoreForwarding(_) => Kind::Parameter,
             Action::FetchImage { .. } => Kind::Image,
             Action::DeleteVolume(_) => Kind::Volume,
             Action::Create(_)
@@ -182,8 +182,8 @@ fn creation(steps: &[&Step]) -> String {
             | Action::DeleteNetwork(_)
             | Action::SetRules(_)
             | Action::DeleteRules { .. }
-            | Action::SetForwarding
-            | Action::RestoreForwarding
+            | Action::SetForwarding { .. }
+            | Action::RestoreForwarding(_)
             | Action::FetchImage { .. }
             | Action::DeleteVolume(_) => {}
         }

@@ -79,6 +79,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
             mac: MacAddress::derive(&["dev"]),
             subnet: "10.42.0.0/24".parse().expect("a subnet"),
             gateway: "10.42.0.1".parse().expect("an address"),
+            subnet6: None,
             dns: Vec::new(),
             nat: true,
             isolated: false,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{HostChanges, Volumes};
-use crate::model::{ContainerName, FleetName, ImageDigest};
+use crate::model::{ContainerName, FleetName, ImageDigest, IpFamily};
 
 /// The paths of one installation: the host's own, or one under `--root DIR` that shares nothing with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +101,13 @@ impl Layout {
         Volumes::new(self.state.join("volumes").join(fleet.as_str()))
     }
 
-    /// What the host was like before it was made to pass packets on.
+    /// What the host was like before it was made to pass packets of `family` on.
     #[must_use]
-    pub fn host_changes(&self) -> HostChanges {
-        HostChanges::new(self.state.join("forwarding.json"))
+    pub fn host_changes(&self, family: IpFamily) -> HostChanges {
+        HostChanges::new(self.state.join(match family {
+            IpFamily::Ipv4 => "forwarding.json",
+            IpFamily::Ipv6 => "forwarding6.json",
+        }))
     }
 
     /// The secret that SSH host keys are derived from.

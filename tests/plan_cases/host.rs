@@ -217,8 +217,8 @@ fn records_of(plan: &Plan) -> Vec<(String, u32)> {
         | Action::DeleteNetwork(_)
         | Action::SetRules(_)
         | Action::DeleteRules { .. }
-        | Action::SetForwarding
-        | Action::RestoreForwarding
+        | Action::SetForwarding { .. }
+        | Action::RestoreForwarding(_)
         | Action::FetchImage { .. }
         | Action::Configure(_)
         | Action::SetLimits(_)

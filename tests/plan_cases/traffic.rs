@@ -1,8 +1,8 @@
 //! Packet rules, published ports, and what the host does with packets.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use fleet::model::{Barrier, Chain, Egress, Fleet, Host, Listener, PortForward, Protocol, Rule, TableState};
+use fleet::model::{Barrier, Chain, Egress, Fleet, Host, IpFamily, Listener, PortForward, Protocol, Rule, TableState};
 
 use super::{build, converged_host, one, planned};
 
@@ -73,7 +73,7 @@ fn a_fleet_that_stays_inside_needs_nothing_passed_on() {
 fn what_the_host_passed_on_before_stays_when_the_fleet_goes() {
     let fleet = one();
     let mut host = converged_host(&fleet);
-    host.forwarding.is_recorded = false;
+    host.forwarding.ipv4.is_recorded = false;
     insta::assert_snapshot!(planned(&fleet.emptied(), &host), @r"
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
@@ -107,8 +107,8 @@ fn the_host_goes_on_passing_packets_on_for_other_fleets() {
 #[test]
 fn a_port_that_something_else_has_is_refused() {
     let mut host = build::bare_host();
-    let listener = |address: Option<Ipv4Addr>| Listener { protocol: Protocol::Tcp, address, port: 8080 };
-    host.listeners = vec![listener(Some(Ipv4Addr::LOCALHOST))];
+    let listener = |address: Option<IpAddr>| Listener { protocol: Protocol::Tcp, address, port: 8080 };
+    host.listeners = vec![listener(Some(Ipv4Addr::LOCALHOST.into()))];
     let mut other = build::record(&one(), &build::spec("x", 77), 9);
     other.fleet = build::fleet_name("other");
     other.spec.links[0].address = "10.43.0.7/24".parse().ok();
@@ -135,7 +135,12 @@ fn a_port_that_something_else_has_is_refused() {
 
 #[test]
 fn a_chain_that_drops_what_goes_through_is_refused_where_it_matters() {
-    let barrier = Barrier { name: "ip filter FORWARD".to_owned(), accepts_from: vec![], accepts_to: vec![] };
+    let barrier = Barrier {
+        name: "ip filter FORWARD".to_owned(),
+        family: Some(IpFamily::Ipv4),
+        accepts_from: vec![],
+        accepts_to: vec![],
+    };
     let mut host = build::bare_host();
     host.firewall.barriers.push(barrier.clone());
     insta::assert_snapshot!(planned(&one(), &host), @r"

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
     Fleet, FleetName, GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource,
-    ImageState, Init, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource,
+    ImageState, Init, Ipv6Use, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource,
     MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
 };
 use ipnet::Ipv4Net;
@@ -36,6 +36,7 @@ pub(crate) fn network() -> NetworkSpec {
         mac: MacAddress::derive(&["bridge", "dev"]),
         subnet: "10.42.0.0/24".parse().expect("a subnet"),
         gateway: Ipv4Addr::new(10, 42, 0, 1),
+        subnet6: None,
         dns: Vec::new(),
         nat: true,
         isolated: false,
@@ -184,32 +185,38 @@ pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
 
 /// The bridge of `network` as it should be.
 pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
-    let address = Ipv4Net::new(network.gateway, network.subnet.prefix_len()).expect("a prefix length");
-    LinkState { kind: LinkKind::Bridge, mac: Some(network.mac), group: BRIDGE_GROUP, ..link(address) }
+    LinkState {
+        kind: LinkKind::Bridge,
+        mac: Some(network.mac),
+        group: BRIDGE_GROUP,
+        addresses: network.host_addresses().collect(),
+        ipv6: network.ipv6(),
+        ..link()
+    }
 }
 
 /// The host's end of the running container's `link`.
 pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
     LinkState {
         kind: LinkKind::Veth,
-        addresses: Vec::new(),
         controller: Some(link_spec.bridge.clone()),
         isolated: link_spec.isolated,
-        ..link("0.0.0.0/0".parse().expect("an address"))
+        ..link()
     }
 }
 
-/// A link of no kind in particular that is up and has `address`.
-fn link(address: Ipv4Net) -> LinkState {
+/// A link of no kind in particular that is up.
+fn link() -> LinkState {
     LinkState {
         kind: LinkKind::Other,
         mac: None,
         up: true,
-        addresses: vec![address],
+        addresses: Vec::new(),
         controller: None,
         group: 0,
         isolated: false,
-        ipv6: false,
+        ipv6: Ipv6Use::Off,
+        follows_router: false,
         loopback: false,
     }
 }
@@ -217,7 +224,7 @@ fn link(address: Ipv4Net) -> LinkState {
 /// A network card with `address`.
 pub(crate) fn card(address: &str) -> LinkState {
     let mac = Some(MacAddress([0, 1, 2, 3, 4, 5]));
-    LinkState { mac, ..link(address.parse().expect("an address")) }
+    LinkState { mac, addresses: vec![address.parse().expect("an address")], ..link() }
 }
 
 /// A host that has a network card and the image `/a.tar.gz`, and nothing of ours.

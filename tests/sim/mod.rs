@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
     Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestSpec, Hook, Host, ID_RANGE_LENGTH,
-    ImageDigest, ImageState, Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkName,
+    ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkName,
     NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
@@ -99,14 +99,8 @@ impl World {
             Action::DeleteNetwork(network) => self.delete_network(network.clone()),
             Action::SetRules(traffic) => self.set_rules((**traffic).clone()),
             Action::DeleteRules { fleet, network, .. } => Ok(delete_rules(fleet.clone(), network.clone())),
-            Action::SetForwarding => Ok(vec![
-                Box::new(|world| world.host.forwarding.is_recorded = true),
-                Box::new(|world| world.host.forwarding.is_on = true),
-            ]),
-            Action::RestoreForwarding => Ok(vec![
-                Box::new(|world| world.host.forwarding.is_on = false),
-                Box::new(|world| world.host.forwarding.is_recorded = false),
-            ]),
+            Action::SetForwarding { family, followed } => Ok(set_forwarding(*family, followed.clone())),
+            Action::RestoreForwarding(family) => Ok(restore_forwarding(*family)),
             Action::FetchImage { digest, .. } => Ok(fetch(digest.clone())),
             Action::Create(record) => self.create((**record).clone()),
             Action::Configure(record) => self.configure((**record).clone()),
@@ -125,7 +119,7 @@ impl World {
         if self.host.links.get(&name).is_some_and(|link| link.mac != Some(network.mac)) {
             return Err(format!("`{name}` is not ours"));
         }
-        if let Some((other, _)) = self.host.link_overlapping(network.subnet, &name) {
+        if let Some((other, _)) = network.subnets().find_map(|subnet| self.host.link_overlapping(subnet, &name)) {
             return Err(format!("`{other}` has an address of the subnet"));
         }
         let whole = build::bridge(network);
@@ -320,6 +314,26 @@ impl World {
             }),
         ])
     }
+}
+
+/// A link that is no longer only followed as long as nothing is passed on is followed anyway.
+fn set_forwarding(family: IpFamily, followed: Vec<String>) -> Vec<Event> {
+    vec![
+        Box::new(move |world| world.host.forwarding.of_mut(family).is_recorded = true),
+        Box::new(move |world| {
+            for (_, link) in world.host.links.iter_mut().filter(|(name, _)| followed.contains(name)) {
+                link.follows_router = false;
+            }
+        }),
+        Box::new(move |world| world.host.forwarding.of_mut(family).is_on = true),
+    ]
+}
+
+fn restore_forwarding(family: IpFamily) -> Vec<Event> {
+    vec![
+        Box::new(move |world| world.host.forwarding.of_mut(family).is_on = false),
+        Box::new(move |world| world.host.forwarding.of_mut(family).is_recorded = false),
+    ]
 }
 
 fn delete_rules(fleet: FleetName, network: NetworkName) -> Vec<Event> {

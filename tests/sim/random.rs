@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet::model::{
     Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, Host, ID_POOL, ImageSource, ImageState,
     Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec, Ownership,
-    PortForward, Protocol, Restart, Restarting, RunState, TableState, Weight, hosts_digest,
+    PerFamily, PortForward, Protocol, Restart, Restarting, RunState, TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -185,7 +185,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 impl Rules {
     fn give(self, fleet: &Fleet, host: &mut Host) {
         let mut chains = fleet.chains();
-        host.forwarding = Forwarding { is_on: true, is_recorded: true };
+        host.forwarding = PerFamily::each(|_| Forwarding { is_on: true, is_recorded: true });
         match self {
             Rules::Ready => {}
             Rules::Flushed => chains.values_mut().for_each(|chain| chain.rules.clear()),
@@ -194,7 +194,7 @@ impl Rules {
                 let other = Fleet { name: build::fleet_name("other"), ..fleet.clone() };
                 chains.extend(other.chains());
             }
-            Rules::NotPassing => host.forwarding = Forwarding::default(),
+            Rules::NotPassing => host.forwarding = PerFamily::default(),
         }
         if !chains.is_empty() {
             host.firewall.table = TableState::Ours;

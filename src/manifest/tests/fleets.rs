@@ -40,6 +40,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
                 ),
                 subnet: 10.142.82.0/24,
                 gateway: 10.142.82.1,
+                subnet6: None,
                 dns: [],
                 nat: true,
                 isolated: false,

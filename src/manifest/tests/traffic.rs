@@ -18,8 +18,13 @@ containers:
 ",
     );
     let ports: Vec<String> = fleet.containers[0].ports.iter().map(ToString::to_string).collect();
-    let words =
-        ["8080:80/tcp", "127.0.0.1:5432:5432/tcp", "53:53/udp", "8000-8010:8000-8010/tcp", "9000-9001:90-91/tcp"];
+    let words = [
+        "8080:80/tcp",
+        "127.0.0.1:5432:5432/tcp",
+        "53:53/udp",
+        "8000-8010:8000-8010/tcp",
+        "0.0.0.0:9000-9001:90-91/tcp",
+    ];
     assert_eq!(ports, words);
 }
 
@@ -81,7 +86,7 @@ fn where_containers_may_reach_is_read() {
 fn what_is_no_destination_says_why() {
     let network = |keys: &str| findings(&format!("fleet: dev\nnetwork: {{{keys}}}\ncontainers: {{}}\n"));
     insta::assert_snapshot!(network("egress: [example.org, 10.0.0.1/8, '10.0.0.1:0', fd00::/8]"), @r"
-    2:20 `example.org` is no destination: packets have addresses, not names (write an IPv4 address or subnet, `192.0.2.7`, `192.0.2.7:443` or `10.0.0.0/8`)
+    2:20 `example.org` is no destination: packets have addresses, not names (write an address or subnet, `192.0.2.7`, `192.0.2.7:443` or `10.0.0.0/8`)
     2:33 `10.0.0.1/8` is no destination: it is an address inside a subnet (did you mean `10.0.0.0/8`?)
     2:45 `10.0.0.1:0` is no destination: the port is a whole number from 1 to 65535
     2:59 `fd00::/8` is no destination: containers have IPv4 only

@@ -11,9 +11,11 @@ use super::{
     CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, HOOK_NUMBER, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE,
     expressions,
 };
-use crate::model::{Barrier, Comparison, Expression, Meta};
+use crate::model::{Barrier, Comparison, Expression, IpFamily, Meta};
 
+/// `NFPROTO_*` of `linux/netfilter.h`.
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 const FORWARD: u32 = 2;
 const POLICY_DROP: u32 = 0;
 
@@ -24,14 +26,15 @@ pub(super) fn read(socket: &mut FilterSocket) -> io::Result<Vec<Barrier>> {
         let chain = Reader(&shown.attributes);
         let hook = chain.nest(CHAIN_HOOK).and_then(|hook| hook.number(HOOK_NUMBER));
         let drops = hook == Some(FORWARD) && chain.number(CHAIN_POLICY) == Some(POLICY_DROP);
-        let family = match shown.family {
-            INET => "inet",
-            IPV4 => "ip",
+        let (word, family) = match shown.family {
+            INET => ("inet", None),
+            IPV4 => ("ip", Some(IpFamily::Ipv4)),
+            IPV6 => ("ip6", Some(IpFamily::Ipv6)),
             _ => continue,
         };
         if drops && let (Some(table), Some(name)) = (chain.text(CHAIN_TABLE), chain.text(CHAIN_NAME)) {
-            let name = format!("{family} {table} {name}");
-            let barrier = Barrier { name, accepts_from: Vec::new(), accepts_to: Vec::new() };
+            let name = format!("{word} {table} {name}");
+            let barrier = Barrier { name, family, accepts_from: Vec::new(), accepts_to: Vec::new() };
             found.insert((shown.family, table), barrier);
         }
     }
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_what_accepts_a_link_whole_opens_a_barrier() {
-        let mut barrier = Barrier { name: String::new(), accepts_from: vec![], accepts_to: vec![] };
+        let mut barrier = Barrier { name: String::new(), family: None, accepts_from: vec![], accepts_to: vec![] };
         note(&mut barrier, &Rule::new("").from_link("fb0").accept().expressions);
         note(&mut barrier, &Rule::new("").to_link("fb0").replies().accept().expressions);
         note(&mut barrier, &Rule::new("").to_link("fb1").drop().expressions);

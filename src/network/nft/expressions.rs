@@ -3,10 +3,10 @@
 //! All work on register 1; a translation takes its address from register 1 and its port from register 2. What the
 //! kernel shows that is not exactly what would be written here becomes [`Expression::Other`], and so a difference.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::attributes::{Reader, Writer};
-use crate::model::{Comparison, Connection, Expression, Meta, Payload};
+use crate::model::{Comparison, Connection, Expression, IpFamily, Meta, Payload};
 
 const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;
@@ -22,8 +22,8 @@ const VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
-/// `NFPROTO_IPV4`.
-const IPV4: u32 = 2;
+/// `NFPROTO_*` of `linux/netfilter.h`.
+const FAMILY: [(IpFamily, u32); 2] = [(IpFamily::Ipv4, 2), (IpFamily::Ipv6, 10)];
 
 const META: [(Meta, u32); 6] = [
     (Meta::FromLink, 6),
@@ -36,8 +36,13 @@ const META: [(Meta, u32); 6] = [
 const CONNECTION: [(Connection, u32); 3] =
     [(Connection::State, 0), (Connection::Direction, 1), (Connection::Status, 2)];
 /// Base (network header 1, transport header 2), offset and length.
-const PAYLOAD: [(Payload, [u32; 3]); 3] =
-    [(Payload::Source, [1, 12, 4]), (Payload::Destination, [1, 16, 4]), (Payload::DestinationPort, [2, 2, 2])];
+const PAYLOAD: [(Payload, [u32; 3]); 5] = [
+    (Payload::Source(IpFamily::Ipv4), [1, 12, 4]),
+    (Payload::Destination(IpFamily::Ipv4), [1, 16, 4]),
+    (Payload::Source(IpFamily::Ipv6), [1, 8, 16]),
+    (Payload::Destination(IpFamily::Ipv6), [1, 24, 16]),
+    (Payload::DestinationPort, [2, 2, 2]),
+];
 const COMPARISON: [(Comparison, u32); 4] =
     [(Comparison::Equal, 0), (Comparison::NotEqual, 1), (Comparison::AtMost, 3), (Comparison::AtLeast, 5)];
 
@@ -108,7 +113,10 @@ fn write_one(list: &mut Writer, expression: &Expression) {
         Expression::SendTo(address, port) => {
             element(list, "immediate", |data| {
                 data.number(1, REGISTER);
-                value(data, 2, &address.octets());
+                match address {
+                    IpAddr::V4(address) => value(data, 2, &address.octets()),
+                    IpAddr::V6(address) => value(data, 2, &address.octets()),
+                }
             });
             if let Some(port) = port {
                 element(list, "immediate", |data| {
@@ -117,7 +125,7 @@ fn write_one(list: &mut Writer, expression: &Expression) {
                 });
             }
             element(list, "nat", |data| {
-                data.number(1, 1).number(2, IPV4).number(3, REGISTER);
+                data.number(1, 1).number(2, code(&FAMILY, &IpFamily::of(*address))).number(3, REGISTER);
                 if port.is_some() {
                     data.number(5, PORT_REGISTER);
                 }
@@ -134,8 +142,9 @@ enum Element {
     Whole(Expression),
     /// A value for a register, to be used by what follows.
     Immediate(u32, Vec<u8>),
-    /// A translation of the destination; whether to a port, too.
+    /// A translation of the destination to an address of that family; whether to a port, too.
     Translation {
+        family: IpFamily,
         to_port: bool,
     },
 }
@@ -153,8 +162,8 @@ pub(super) fn read(list: Reader<'_>) -> Vec<Expression> {
         match read_one(&name, element.nest(DATA).unwrap_or(Reader(&[]))) {
             Some(Element::Whole(expression)) => expressions.push(expression),
             Some(Element::Immediate(register, value)) => values.push((register, value)),
-            Some(Element::Translation { to_port }) => {
-                let sent = translation(&values, to_port).unwrap_or(Expression::Other(name));
+            Some(Element::Translation { family, to_port }) => {
+                let sent = translation(&values, family, to_port).unwrap_or(Expression::Other(name));
                 expressions.push(sent);
                 values.clear();
             }
@@ -165,7 +174,7 @@ pub(super) fn read(list: Reader<'_>) -> Vec<Expression> {
     expressions
 }
 
-fn translation(values: &[(u32, Vec<u8>)], to_port: bool) -> Option<Expression> {
+fn translation(values: &[(u32, Vec<u8>)], family: IpFamily, to_port: bool) -> Option<Expression> {
     let (address, port) = match (values, to_port) {
         ([(REGISTER, address)], false) => (address, None),
         ([(REGISTER, address), (PORT_REGISTER, port)], true) => {
@@ -173,8 +182,11 @@ fn translation(values: &[(u32, Vec<u8>)], to_port: bool) -> Option<Expression> {
         }
         _ => return None,
     };
-    let address: [u8; 4] = address.as_slice().try_into().ok()?;
-    Some(Expression::SendTo(Ipv4Addr::from(address), port))
+    let address = match family {
+        IpFamily::Ipv4 => IpAddr::from(<[u8; 4]>::try_from(address.as_slice()).ok()?),
+        IpFamily::Ipv6 => IpAddr::from(<[u8; 16]>::try_from(address.as_slice()).ok()?),
+    };
+    Some(Expression::SendTo(address, port))
 }
 
 /// `None` for what would not be written like this.
@@ -215,8 +227,8 @@ fn read_one(name: &str, data: Reader<'_>) -> Option<Element> {
 fn read_translation(data: Reader<'_>) -> Option<Element> {
     /// `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED` of `linux/netfilter/nf_nat.h`.
     const DERIVED_FLAGS: u32 = 3;
+    let family = meaning(&FAMILY, &data.number(2)?)?;
     let is_ours = data.number(1) == Some(1)
-        && data.number(2) == Some(IPV4)
         && data.number(3) == Some(REGISTER)
         && data.number(4).is_none_or(|last| last == REGISTER)
         && data.number(6).is_none_or(|last| Some(last) == data.number(5))
@@ -226,11 +238,13 @@ fn read_translation(data: Reader<'_>) -> Option<Element> {
         Some(PORT_REGISTER) => true,
         Some(_) => return None,
     };
-    is_ours.then_some(Element::Translation { to_port })
+    is_ours.then_some(Element::Translation { family, to_port })
 }
 
 #[cfg(test)]
 mod tests {
+    use ipnet::IpNet;
+
     use super::*;
     use crate::model::{Protocol, Rule};
 
@@ -242,32 +256,41 @@ mod tests {
 
     #[test]
     fn every_expression_is_read_as_it_was_written() {
-        let net = "10.1.0.0/16".parse().expect("a net");
-        let address = "10.1.2.3".parse().expect("an address");
-        let matching = Rule::new("all")
-            .from_link("fb0")
-            .not_to_link("eth0")
-            .from_fleets()
-            .to_fleets()
-            .ipv4()
-            .source(net)
-            .not_source(net)
-            .destination("10.1.2.3/32".parse().expect("a net"))
-            .to_host()
-            .protocol(Protocol::Udp)
-            .ports(80..=90)
-            .replies()
-            .related()
-            .sent_elsewhere();
-        for rule in [
-            matching.clone().accept(),
-            matching.clone().drop(),
-            matching.clone().masquerade(),
-            matching.clone().send_to(address, None),
-            matching.ports(7..=7).send_to(address, Some(8080)),
-        ] {
-            assert_eq!(there_and_back(&rule), rule.expressions);
+        for (net, one) in [("10.1.0.0/16", "10.1.2.3"), ("fd00:1::/64", "fd00:1::3")] {
+            let net: IpNet = net.parse().expect("a net");
+            let address: IpAddr = one.parse().expect("an address");
+            let matching = Rule::new("all")
+                .from_link("fb0")
+                .not_to_link("eth0")
+                .from_fleets()
+                .to_fleets()
+                .family(IpFamily::of(address))
+                .source(net)
+                .not_source(net)
+                .destination(address)
+                .to_host()
+                .protocol(Protocol::Udp)
+                .ports(80..=90)
+                .replies()
+                .related()
+                .sent_elsewhere();
+            for rule in [
+                matching.clone().accept(),
+                matching.clone().drop(),
+                matching.clone().masquerade(),
+                matching.clone().send_to(address, None),
+                matching.ports(7..=7).send_to(address, Some(8080)),
+            ] {
+                assert_eq!(there_and_back(&rule), rule.expressions);
+            }
         }
+    }
+
+    #[test]
+    fn the_family_of_an_address_is_looked_at_once_and_first() {
+        let net: IpNet = "fd00:1::/64".parse().expect("a net");
+        let rule = Rule::new("").source(net).destination(net);
+        assert_eq!(rule, Rule::new("").family(IpFamily::Ipv6).source(net).destination(net));
     }
 
     #[test]
