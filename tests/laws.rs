@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::model::{
     Action, Chains, ContainerName, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange, LinkState, Ownership,
-    Plan, RunState, StepId, hosts_digest,
+    Plan, RunState, StepId, host_table, hosts_digest,
 };
 use fleet::plan::{drift, plan};
 use proptest::prelude::*;
@@ -179,7 +179,10 @@ fn assert_as_asked_for(fleet: &Fleet, world: &World) {
     for spec in &fleet.containers {
         let container = &world.host.containers[&spec.name];
         assert!(matches!(container.run, RunState::Running(_) | RunState::Restarting(_)), "{container:?}");
-        assert_eq!(world.files[&spec.name], (spec.guest.clone(), hosts_digest(&fleet.hosts)));
+        assert_eq!(
+            world.files[&spec.name],
+            (spec.guest.clone(), hosts_digest(&host_table(&fleet.members, &spec.network_names())))
+        );
         let in_force = &world.in_force[&spec.name].spec;
         assert_eq!((&in_force.links, &in_force.init), (&spec.links, &spec.init));
         assert_eq!((&in_force.security, &in_force.mounts), (&spec.security, &spec.mounts));
@@ -213,8 +216,7 @@ fn not_of(fleet: &Fleet, host: &Host) -> Things {
         Ownership::Foreign => None,
     });
     let ends: BTreeSet<&String> = records.flat_map(|record| &record.spec.links).map(|link| &link.host_name).collect();
-    let is_bridge = |link: &LinkState| fleet.networks.iter().any(|network| link.mac == Some(network.mac));
-    links.retain(|name, link| !is_bridge(link) && !ends.contains(name));
+    links.retain(|name, link| fleet.network_of(link).is_none() && !ends.contains(name));
     (containers, links, chains_of(host, |owner| owner != fleet.name.as_str()))
 }
 

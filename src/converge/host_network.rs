@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{FleetName, IpFamily, NetworkName, PerFamily, StepFailure, Traffic};
 use crate::network;
@@ -11,16 +12,20 @@ use crate::store::{HostChanges, Layout};
 #[derive(Debug, Clone)]
 pub(super) struct HostNetwork {
     scope: String,
+    /// Who replaces chains looks first at what others have: the last takes the table along.
+    table: Arc<Mutex<()>>,
     changes: PerFamily<HostChanges>,
 }
 
 impl HostNetwork {
     pub(super) fn new(layout: &Layout) -> HostNetwork {
-        HostNetwork { scope: layout.scope(), changes: PerFamily::each(|family| layout.host_changes(family)) }
+        let changes = PerFamily::each(|family| layout.host_changes(family));
+        HostNetwork { scope: layout.scope(), table: Arc::default(), changes }
     }
 
     pub(super) fn set_rules(&self, traffic: &Traffic) -> Result<(), StepFailure> {
         let failed = failed(format!("cannot set the packet rules of fleet `{}`", traffic.fleet));
+        let _turn = self.turn();
         network::set_traffic(&self.scope, traffic).map_err(failed)
     }
 
@@ -31,7 +36,12 @@ impl HostNetwork {
         bridge: &str,
     ) -> Result<(), StepFailure> {
         let failed = failed(format!("cannot remove the packet rules of fleet `{fleet}`"));
+        let _turn = self.turn();
         network::remove_traffic(&self.scope, fleet.as_str(), network, bridge).map_err(failed)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was there before is recorded first: a kill between the two leaves a record of what is still so. With packets

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use crate::converge::host_network::HostNetwork;
 use crate::converge::{Gate, Perform};
 use crate::engine::{Engine, EngineError};
-use crate::guest::{HostKey, HostTable, Occasion, provision};
+use crate::guest::{HostKey, HostTables, Occasion, provision};
 use crate::image::Images;
 use crate::model::{Action, ContainerName, ContainerRecord, ContainerSpec, Fleet, FleetName, Step, StepFailure};
 use crate::network;
@@ -23,7 +23,7 @@ pub struct HostPerformer {
     engine: Arc<dyn Engine>,
     images: Images,
     fleet: Arc<Fleet>,
-    hosts: Arc<HostTable>,
+    hosts: Arc<HostTables>,
     secret: Arc<[u8]>,
     host_keys: Arc<Mutex<BTreeMap<ContainerName, HostKey>>>,
     known_hosts: PathBuf,
@@ -46,7 +46,7 @@ impl HostPerformer {
         let known_hosts = layout.known_hosts(&fleet.name);
         let (volumes, host) = (layout.volumes(&fleet.name), HostNetwork::new(layout));
         let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
-        let hosts = Arc::new(HostTable::new(fleet.hosts.clone()));
+        let hosts = Arc::new(HostTables::new(fleet.members.clone()));
         let host_keys = Arc::default();
         Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys, known_hosts, volumes, host })
     }
@@ -134,7 +134,9 @@ impl HostPerformer {
         let done =
             |result: Result<(), EngineError>| result.map(|()| Vec::new()).map_err(|error| engine_failure(&error));
         match action {
-            Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::Start(_) | Action::Adopt(_) => Ok(Vec::new()),
+            Action::EnsureNetwork { .. } | Action::DeleteNetwork { .. } | Action::Start(_) | Action::Adopt(_) => {
+                Ok(Vec::new())
+            }
             Action::SetRules(traffic) => self.host.set_rules(traffic).map(|()| Vec::new()),
             Action::DeleteRules { fleet, network, bridge } => {
                 self.host.delete_rules(fleet, network, bridge).map(|()| Vec::new())
@@ -169,8 +171,12 @@ impl Perform for HostPerformer {
     async fn perform(&self, step: &Step, gate: Gate) -> Result<Vec<String>, StepFailure> {
         let failed = |error: network::NetworkError| StepFailure::from_error(&error, None);
         match &step.action {
-            Action::EnsureNetwork(spec) => network::ensure(spec).await.map(|()| Vec::new()).map_err(failed),
-            Action::DeleteNetwork(spec) => network::delete(spec).await.map(|()| Vec::new()).map_err(failed),
+            Action::EnsureNetwork { fleet, network } => {
+                network::ensure(fleet, network).await.map(|()| Vec::new()).map_err(failed)
+            }
+            Action::DeleteNetwork { bridge, mac } => {
+                network::delete(bridge, *mac).await.map(|()| Vec::new()).map_err(failed)
+            }
             Action::Start(name) | Action::Adopt(name) => {
                 let (performer, name) = (self.clone(), name.clone());
                 let prepared =

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use super::HostTable;
+use super::host_table::HostTable;
 use crate::model::{ContainerRecord, HostEntry, LinkSpec};
 use crate::template::{Data, TemplateError, TemplateName, Templates};
 
@@ -85,20 +86,20 @@ pub(super) struct Renderer<'a> {
     data: Data,
     users: Vec<UserFacts<'a>>,
     record: &'a ContainerRecord,
-    hosts: &'a HostTable,
+    hosts: Arc<HostTable>,
 }
 
 impl<'a> Renderer<'a> {
     /// Compiles what `record` replaces and gathers the data.
     pub(super) fn new(
         record: &'a ContainerRecord,
-        hosts: &'a HostTable,
+        hosts: Arc<HostTable>,
         dns: Vec<IpAddr>,
     ) -> Result<Renderer<'a>, TemplateError> {
         let guest = &record.spec.guest;
         let templates = Templates::builtin_with(&guest.templates)?;
         // No other built-in template looks at it, and it is long.
-        let own_hosts = if shares_hosts(record, hosts) {
+        let own_hosts = if shares_hosts(record, &hosts) {
             Vec::new()
         } else {
             hosts.with_own_name(record.spec.address(), &guest.hostname)
@@ -109,7 +110,7 @@ impl<'a> Renderer<'a> {
 
     /// The text of `/etc/hosts`.
     pub(super) fn hosts(&self) -> Result<Cow<'_, str>, TemplateError> {
-        if !shares_hosts(self.record, self.hosts) {
+        if !shares_hosts(self.record, &self.hosts) {
             return self.render(TemplateName::Hosts).map(Cow::Owned);
         }
         if let Some(text) = self.hosts.shared_text.get() {

@@ -1,26 +1,48 @@
-//! The host table of a fleet: the names by which its members find each other.
+//! The host tables of a fleet: the names by which its members find each other.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::model::HostEntry;
+use crate::model::{HostEntry, Member, NetworkName, host_table};
 
-/// The host table of a fleet. Its text is as long as the fleet is large, and nearly always the same in all guests, so it
-/// is rendered once for all of those.
+/// The host tables of a fleet, one for each list of networks that guests are on. Its text is as long as the fleet is
+/// large, and nearly always the same in all guests of one list, so it is rendered once for all of those.
 #[derive(Debug)]
-pub struct HostTable {
+pub struct HostTables {
+    members: Vec<Member>,
+    made: Mutex<BTreeMap<Vec<NetworkName>, Arc<HostTable>>>,
+}
+
+impl HostTables {
+    /// The tables of a fleet of `members`.
+    #[must_use]
+    pub fn new(members: Vec<Member>) -> HostTables {
+        HostTables { members, made: Mutex::default() }
+    }
+
+    /// The table of a guest on `networks`.
+    pub(super) fn of(&self, networks: Vec<NetworkName>) -> Arc<HostTable> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = made.get(&networks) {
+            return Arc::clone(table);
+        }
+        let entries = host_table(&self.members, &networks);
+        let table = Arc::new(HostTable { entries, shared_text: OnceLock::new() });
+        made.insert(networks, Arc::clone(&table));
+        table
+    }
+}
+
+/// One of the host tables.
+#[derive(Debug)]
+pub(super) struct HostTable {
     entries: Vec<HostEntry>,
     pub(super) shared_text: OnceLock<String>,
 }
 
 impl HostTable {
-    /// A table of `entries`.
-    #[must_use]
-    pub fn new(entries: Vec<HostEntry>) -> HostTable {
-        HostTable { entries, shared_text: OnceLock::new() }
-    }
-
-    /// The lines that all guests have.
+    /// The lines that all its guests have.
     pub(super) fn entries(&self) -> &[HostEntry] {
         &self.entries
     }
@@ -30,8 +52,8 @@ impl HostTable {
         self.entries.iter().any(|entry| entry.names.iter().any(|name| name == hostname))
     }
 
-    /// The lines for the guest at `address`, if it has one, in which it finds its own `hostname`, whatever that is: sudo(8) and many
-    /// servers look it up.
+    /// The lines for the guest at `address`, if it has one, in which it finds its own `hostname`, whatever that is:
+    /// sudo(8) and many servers look it up.
     pub(super) fn with_own_name(&self, address: Option<Ipv4Addr>, hostname: &str) -> Vec<HostEntry> {
         let mut entries = self.entries.clone();
         if self.names(hostname) {

@@ -27,7 +27,7 @@ mod users;
 
 pub use error::GuestError;
 pub use host_key::HostKey;
-pub use host_table::HostTable;
+pub use host_table::HostTables;
 pub use resolvers::host_resolvers;
 
 use crate::model::ContainerRecord;
@@ -42,18 +42,18 @@ pub enum Occasion {
     Change,
 }
 
-/// Writes into the guest's root file system what `record` and the fleet's host table `hosts` ask for, reading what is
+/// Writes into the guest's root file system what `record` and the fleet's host tables `hosts` ask for, reading what is
 /// there first and writing only what differs. The guest may run meanwhile. Returns remarks for the user.
 pub fn provision(
     root: &RootDir,
     record: &ContainerRecord,
-    hosts: &HostTable,
+    hosts: &HostTables,
     host_key: &HostKey,
     occasion: Occasion,
 ) -> Result<Vec<String>, GuestError> {
     let guest = &record.spec.guest;
     let dns = if guest.dns.is_empty() { host_resolvers() } else { guest.dns.clone() };
-    let renderer = facts::Renderer::new(record, hosts, dns)?;
+    let renderer = facts::Renderer::new(record, hosts.of(record.spec.network_names()), dns)?;
     let editor = edit::Editor::new(root);
     names::ensure_names(&editor, &renderer, &guest.machine_id)?;
     if occasion == Occasion::FirstStart {

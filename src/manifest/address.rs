@@ -5,16 +5,23 @@ use std::net::Ipv4Addr;
 
 use super::container::Group;
 use super::findings::Complaint;
-use super::network::gateway;
+use super::network::{derivation, gateway};
 use super::node::{Placed, Span};
-use super::reader::Reader;
+use super::reader::{Reader, Setting};
 use crate::model::{ContainerName, FleetName, NetworkSpec, stable_hash};
 
-/// The addresses of containers by name.
+/// The addresses of containers on one network by name.
 pub(super) type Addresses = HashMap<ContainerName, Ipv4Addr>;
 
-/// Gives each container of `groups` an address in `network`. `declared` is where the subnet is written. With
-/// findings, some containers are left out.
+/// Those of a group of containers on one network.
+#[derive(Debug, Clone, Copy)]
+struct Members<'g> {
+    names: &'g [ContainerName],
+    ip: &'g Setting<Ipv4Addr>,
+}
+
+/// Gives each container of `groups` that is on `network` an address in it. `declared` is where the subnet is written.
+/// With findings, some containers are left out.
 pub(super) fn assign(
     reader: &mut Reader,
     fleet: &FleetName,
@@ -24,16 +31,22 @@ pub(super) fn assign(
 ) -> Addresses {
     let mut addresses = Addresses::new();
     let mut taken: HashMap<Ipv4Addr, (&ContainerName, Span)> = HashMap::new();
-    for group in groups {
-        let Some(first) = group.keys.ip.given() else { continue };
-        let run = run(network, first, group.names.len());
+    let members: Vec<Members<'_>> = groups.iter().filter_map(|group| members(group, network)).collect();
+    for members in &members {
+        let Some(first) = members.ip.given() else { continue };
+        let run = run(network, first, members.names.len());
         let Some(run) = reader.accept(first.span, run) else { continue };
-        take(reader, group, first.span, &run, &mut taken);
-        addresses.extend(group.names.iter().cloned().zip(run));
+        take(reader, *members, first.span, &run, &mut taken);
+        addresses.extend(members.names.iter().cloned().zip(run));
     }
     let free = Free::new(network, taken.keys().copied());
-    derive(reader, fleet, network, declared, groups, free, &mut addresses);
+    derive(reader, fleet, network, declared, &members, free, &mut addresses);
     addresses
+}
+
+fn members<'g>(group: &'g Group, network: &NetworkSpec) -> Option<Members<'g>> {
+    let link = group.links.iter().find(|link| link.network.value == network.name.as_str())?;
+    Some(Members { names: &group.names, ip: &link.ip })
 }
 
 /// The `length` addresses from `first` on.
@@ -42,7 +55,9 @@ fn run(network: &NetworkSpec, first: &Placed<Ipv4Addr>, length: usize) -> Result
     let hosts = hosts(network);
     let range = format!("containers can have {} to {}", Ipv4Addr::from(hosts.0), Ipv4Addr::from(hosts.1));
     if !subnet.contains(&address) {
-        return Err(Complaint::new(format!("{address} is outside the fleet's subnet {subnet}")).hint(range));
+        let whose =
+            if network.name.is_default() { "fleet's".to_owned() } else { format!("`{}` network's", network.name) };
+        return Err(Complaint::new(format!("{address} is outside the {whose} subnet {subnet}")).hint(range));
     }
     let number = u32::from(address);
     if address == gateway(subnet) {
@@ -64,13 +79,13 @@ fn run(network: &NetworkSpec, first: &Placed<Ipv4Addr>, length: usize) -> Result
 /// Enters the addresses of a group; the first that somebody has already becomes a finding.
 fn take<'g>(
     reader: &mut Reader,
-    group: &'g Group,
+    members: Members<'g>,
     span: Span,
     run: &[Ipv4Addr],
     taken: &mut HashMap<Ipv4Addr, (&'g ContainerName, Span)>,
 ) {
     let mut clash = None;
-    for (name, address) in group.names.iter().zip(run) {
+    for (name, address) in members.names.iter().zip(run) {
         match taken.get(address) {
             Some((other, place)) if clash.is_none() => clash = Some((name, address, *other, *place)),
             Some(_) => {}
@@ -97,12 +112,12 @@ fn derive(
     fleet: &FleetName,
     network: &NetworkSpec,
     declared: Span,
-    groups: &[Group],
+    members: &[Members<'_>],
     mut free: Free,
     addresses: &mut Addresses,
 ) {
     let mut names: Vec<&ContainerName> =
-        groups.iter().filter(|group| group.keys.ip.is_absent()).flat_map(|group| &group.names).collect();
+        members.iter().filter(|members| members.ip.is_absent()).flat_map(|members| members.names).collect();
     names.sort_unstable();
     names.dedup();
     if names.len() > free.count {
@@ -112,11 +127,13 @@ fn derive(
             free.count,
             names.len()
         );
-        reader.complain(declared, Complaint::new(message).hint("give `network.subnet` a shorter prefix"));
+        let default = network.name.is_default();
+        let key = if default { "network.subnet".to_owned() } else { format!("networks.{}.subnet", network.name) };
+        reader.complain(declared, Complaint::new(message).hint(format!("give `{key}` a shorter prefix")));
         return;
     }
     for name in names {
-        let hash = stable_hash(&["address", fleet.as_str(), name.as_str()]);
+        let hash = stable_hash(&derivation(&["address", fleet.as_str(), name.as_str()], &network.name));
         let wish = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
         addresses.insert(name.clone(), free.take(wish));
     }

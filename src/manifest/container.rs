@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::findings::Complaint;
 use super::keys::{did_you_mean, listed};
 use super::layer::Layer;
+use super::links::LinkKeys;
 use super::node::{Placed, Span};
 use super::reader::{Reader, Section};
 use super::scalar;
@@ -19,6 +20,8 @@ pub(super) struct Group {
     pub(super) keys: Layer,
     /// The names, those of replicas in ascending order.
     pub(super) names: Vec<ContainerName>,
+    /// The links of each of them.
+    pub(super) links: Vec<LinkKeys>,
 }
 
 /// Reads `containers` of the fleet file's own `section`, with the `defaults` and `profiles` that they stand on.
@@ -39,7 +42,8 @@ pub(super) fn groups(reader: &mut Reader, section: &Section<'_>, prefix: &str) -
         let own = Layer::read(reader, &format!("the container `{}`", entry.key.value), entry.key.span, &entry.node);
         let keys = laid_on(reader, &own, &profiles, &defaults);
         let names = names(reader, &entry.key, prefix, keys.replicas.value().copied());
-        groups.push(Group { key: entry.key.clone(), keys, names });
+        let links = LinkKeys::of(reader, &keys, entry.key.span);
+        groups.push(Group { key: entry.key.clone(), keys, names, links });
     }
     check_names(reader, &groups);
     groups

@@ -14,11 +14,22 @@ pub(super) struct Keys {
 
 /// Keys of the file itself.
 pub(super) const FLEET: Keys = Keys {
-    known: &["fleet", "engine", "prefix", "network", "remotes", "templates", "defaults", "profiles", "containers"],
+    known: &[
+        "fleet",
+        "engine",
+        "prefix",
+        "network",
+        "networks",
+        "remotes",
+        "templates",
+        "defaults",
+        "profiles",
+        "containers",
+    ],
     planned: &["include"],
 };
 
-/// Keys of `network`.
+/// Keys of `network`, and of each of `networks`.
 pub(super) const NETWORK: Keys =
     Keys { known: &["subnet", "bridge", "dns", "nat", "isolated", "egress"], planned: &["subnet6"] };
 
@@ -29,13 +40,17 @@ pub(super) const CONTAINER: Keys = Keys {
         "replicas", "profiles", "distro", "image", "init", "memory", "memory_high", "swap", "cpus", "cpu_weight",
         "cpuset", "pids", "io_weight", "io", "ip", "mac", "hostname", "users", "ssh_keys", "mounts", "devices",
         "privileged", "nesting", "capabilities", "seccomp", "sysctls", "rlimits", "restart", "stop_timeout",
-        "ports",
+        "ports", "networks",
     ],
     planned: &[
-        "arch", "ip6", "networks", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
+        "arch", "ip6", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
         "ready", "protect", "identity", "labels", "lxc", "incus",
     ],
 };
+
+/// Keys of one of `networks` of a container as a mapping, and of one whose network is its key.
+pub(super) const LINK: Keys = Keys { known: &["network", "ip", "mac", "name"], planned: &["ip6"] };
+pub(super) const KEYED_LINK: Keys = Keys { known: &["ip", "mac", "name"], planned: &["ip6"] };
 
 /// Keys of `io`.
 pub(super) const IO: Keys = Keys { known: &["read", "write", "read_iops", "write_iops"], planned: &[] };

@@ -10,6 +10,7 @@ use super::devices::devices;
 use super::image::image;
 use super::keys;
 use super::limits::LimitKeys;
+use super::links::{LinkKeys, networks};
 use super::mounts::mounts;
 use super::node::{Entry, Node, Placed, Span};
 use super::ports::ports;
@@ -39,6 +40,7 @@ pub(super) struct Layer {
     pub(super) restart: Setting<Restart>,
     pub(super) stop_timeout: Setting<u32>,
     pub(super) ports: Setting<Vec<Placed<PortForward>>>,
+    pub(super) networks: Setting<Vec<LinkKeys>>,
 }
 
 impl Layer {
@@ -65,6 +67,7 @@ impl Layer {
             restart: section.scalar(reader, "restart", scalar::restart),
             stop_timeout: section.scalar(reader, "stop_timeout", scalar::stop_timeout),
             ports: section.setting(reader, "ports", ports),
+            networks: section.setting(reader, "networks", networks),
         }
     }
 
@@ -87,6 +90,7 @@ impl Layer {
             restart: self.restart.or(&below.restart),
             stop_timeout: self.stop_timeout.or(&below.stop_timeout),
             ports: self.ports.or(&below.ports),
+            networks: self.networks.or(&below.networks),
         }
     }
 }

@@ -7,9 +7,9 @@ use ipnet::{IpNet, Ipv4Net};
 use super::findings::Complaint;
 use super::keys;
 use super::node::{Entry, Placed, Span, Value};
-use super::reader::{Reader, Section, Setting, item_place};
+use super::reader::{Reader, Setting, item_place};
 use super::scalar;
-use crate::model::{Destination, Egress, FleetName, MacAddress, NetworkName, NetworkSpec, stable_hash};
+use crate::model::{Destination, Egress, FleetName, NetworkName, NetworkSpec, bridge_mac, stable_hash};
 
 /// The shortest and the longest prefix of a subnet: `/8` is the largest private one, `/29` leaves five containers.
 const PREFIXES: std::ops::RangeInclusive<u8> = 8..=29;
@@ -34,10 +34,9 @@ pub(super) struct NetworkKeys {
 }
 
 impl NetworkKeys {
-    /// Reads them from the fleet file's own `section`.
-    pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> NetworkKeys {
-        let Some(entry) = section.entry("network") else { return NetworkKeys::default() };
-        let Some(network) = reader.section("`network`", entry.key.span, &entry.node, &keys::NETWORK) else {
+    /// Reads them from the mapping that `entry` has, called `what`.
+    pub(super) fn read(reader: &mut Reader, what: &str, entry: &Entry) -> NetworkKeys {
+        let Some(network) = reader.section(what, entry.key.span, &entry.node, &keys::NETWORK) else {
             return NetworkKeys { subnet: Setting::Wrong, ..NetworkKeys::default() };
         };
         let nat = network.scalar(reader, "nat", scalar::truth);
@@ -51,20 +50,14 @@ impl NetworkKeys {
         }
     }
 
-    /// The network of the fleet `name`, all that is not given being derived. `None` if there is a finding about the
-    /// subnet.
-    pub(super) fn resolve(self, name: &FleetName, scope: &str) -> Option<NetworkSpec> {
-        let name = name.as_str();
-        let subnet = match self.subnet {
-            Setting::Given(subnet) => subnet.value,
-            Setting::Absent => derived_subnet(name),
-            Setting::Wrong => return None,
-        };
+    /// The network `name` of the fleet `fleet` with `subnet`, all else that is not given being derived.
+    pub(super) fn spec(&self, fleet: &FleetName, name: &NetworkName, scope: &str, subnet: Ipv4Net) -> NetworkSpec {
+        let parts = derivation(&["bridge", scope, fleet.as_str()], name);
         let bridge = self.bridge.value().cloned();
-        Some(NetworkSpec {
-            name: NetworkName::default(),
-            bridge: bridge.unwrap_or_else(|| format!("fb{}", hex(&["bridge", scope, name], 5))),
-            mac: MacAddress::derive(&["bridge", scope, name]),
+        NetworkSpec {
+            name: name.clone(),
+            bridge: bridge.unwrap_or_else(|| format!("fb{}", hex(&parts, 5))),
+            mac: bridge_mac(scope, fleet, name),
             subnet,
             gateway: gateway(subnet),
             subnet6: None,
@@ -72,8 +65,24 @@ impl NetworkKeys {
             nat: self.nat.value().copied().unwrap_or(true),
             isolated: self.isolated.value().copied().unwrap_or(false),
             egress: self.egress.value().cloned().unwrap_or_default(),
-        })
+        }
     }
+
+    /// Where the name of the bridge is given.
+    pub(super) fn bridge_place(&self) -> Option<Span> {
+        self.bridge.given().map(|bridge| bridge.span)
+    }
+}
+
+/// What is derived of a network: of the default one as it was before there were others.
+pub(super) fn derivation<'p>(parts: &[&'p str], network: &'p NetworkName) -> Vec<&'p str> {
+    let name = (!network.is_default()).then_some(network.as_str());
+    parts.iter().copied().chain(name).collect()
+}
+
+/// Whether the subnets share addresses.
+pub(super) fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
 }
 
 /// The first host address of `subnet`: the host's own.
@@ -90,10 +99,15 @@ pub(super) fn hex(parts: &[&str], bytes: usize) -> String {
     })
 }
 
-/// One of 16384 subnets in the upper half of 10.0.0.0/8's first quarter, far from the low numbers that people choose.
-fn derived_subnet(fleet: &str) -> Ipv4Net {
-    let hash = stable_hash(&["subnet", fleet]);
-    Ipv4Net::new_assert(Ipv4Addr::new(10, 128 + hash[0] % 64, hash[1], 0), 24)
+/// The 16384 subnets in the third quarter of 10.0.0.0/8, far from the low numbers that people choose, from the one on
+/// that is the network's by its name.
+pub(super) fn derived_subnets(fleet: &str, network: &NetworkName) -> impl Iterator<Item = Ipv4Net> {
+    let hash = stable_hash(&derivation(&["subnet", fleet], network));
+    let first = u16::from_be_bytes([hash[0] % 64, hash[1]]);
+    (0..1 << 14).map(move |step| {
+        let [high, low] = ((first + step) % (1 << 14)).to_be_bytes();
+        Ipv4Net::new_assert(Ipv4Addr::new(10, 128 + high, low, 0), 24)
+    })
 }
 
 fn subnet(text: &str) -> Result<Ipv4Net, Complaint> {

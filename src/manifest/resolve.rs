@@ -1,6 +1,6 @@
 //! The tree of a fleet file to the fleet that it asks for, all that can be derived filled in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use ipnet::Ipv4Net;
@@ -9,14 +9,16 @@ use super::address::{self, Addresses};
 use super::container::{self, Group};
 use super::findings::Complaint;
 use super::keys;
-use super::network::{NetworkKeys, hex};
+use super::links::LinkKeys;
+use super::network::{derivation, hex};
+use super::networks;
 use super::node::{Node, Span, Value};
 use super::ports::check_ports;
 use super::reader::{Reader, Section, Setting};
 use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
-    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, HostEntry, ImageSource, LinkSpec, MacAddress, MachineId,
+    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, LinkSpec, MacAddress, MachineId, Member,
     NetworkName, NetworkSpec,
 };
 
@@ -35,32 +37,42 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     let name = fleet_name(reader, &section);
     let engine = section.scalar(reader, "engine", scalar::engine);
     let prefix = section.scalar(reader, "prefix", prefix);
-    let network = NetworkKeys::read(reader, &section);
+    let declared = networks::read(reader, &section);
     Remotes::read(reader, &section);
     let templates = templates(reader, &section);
     let groups = container::groups(reader, &section, prefix.value().map_or("", String::as_str));
     check_groups(reader, &groups);
 
-    let declared = network.subnet.given().map(|subnet| subnet.span);
-    let declared = declared.or_else(|| section.entry("containers").map(|entry| entry.key.span)).unwrap_or_default();
-    if name.is_none() && network.subnet.is_absent() {
+    let used: BTreeSet<&str> =
+        groups.iter().flat_map(|group| &group.links).map(|link| link.network.value.as_str()).collect();
+    for link in groups.iter().flat_map(|group| &group.links) {
+        networks::check_name(reader, &declared, &link.network.value, link.network.span);
+    }
+    if name.is_none() && declared.iter().any(|network| network.keys.subnet.is_absent()) {
         return None;
     }
     // Without a name the rest is still checked, as if there were one.
     let name = name.unwrap_or_else(|| "unnamed".parse().expect("the word is a name"));
     check_macs(reader, &name, &groups);
     check_ports(reader, &groups);
-    let network = network.resolve(&name, scope)?;
-    let addresses = address::assign(reader, &name, &network, declared, &groups);
+    let networks = networks::resolve(reader, &declared, &name, scope, &used)?;
+    let addresses: BTreeMap<NetworkName, Addresses> = declared
+        .iter()
+        .zip(&networks)
+        .map(|(declared, network)| {
+            let addresses = address::assign(reader, &name, network, declared.place, &groups);
+            (network.name.clone(), addresses)
+        })
+        .collect();
     if !reader.findings.is_empty() {
         return None;
     }
-    let site = Site { fleet: &name, network: &network, scope, addresses: &addresses, templates: &templates };
+    let site = Site { fleet: &name, networks: &networks, scope, addresses: &addresses, templates: &templates };
     let containers: Vec<ContainerSpec> = groups
         .iter()
         .flat_map(|group| group.names.iter().map(|name| site.container(group, name)))
         .collect::<Option<_>>()?;
-    let hosts = containers.iter().filter_map(|container| host_entry(&name, container)).collect();
+    let members = containers.iter().map(|container| member(&name, container)).collect();
     let engine = engine.value().copied().unwrap_or_default();
     let (profiles, private_keys) = (profiles(&groups), std::mem::take(&mut reader.private_keys));
     let file = file.to_owned();
@@ -68,10 +80,11 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         name,
         file,
         engine,
-        networks: vec![network],
+        scope: scope.to_owned(),
+        networks,
         containers,
         keeps_volumes: true,
-        hosts,
+        members,
         pins: Vec::new(),
         profiles,
         private_keys,
@@ -146,11 +159,9 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
             reader.complain(key.span, complaint.hint("write `distro: debian/12` or `image: file:PATH`"));
         }
         if group.names.len() > 1 {
-            let alone = [
-                ("mac", keys.mac.given().map(|mac| mac.span)),
-                ("hostname", keys.hostname.given().map(|name| name.span)),
-            ];
-            for (name, span) in alone {
+            let macs = group.links.iter().map(|link| ("mac", link.mac.given().map(|mac| mac.span)));
+            let hostname = ("hostname", keys.hostname.given().map(|name| name.span));
+            for (name, span) in macs.chain([hostname]) {
                 if let Some(span) = span {
                     let complaint =
                         Complaint::new(format!("`{}` has replicas, which cannot share one `{name}`", key.value));
@@ -161,15 +172,15 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
     }
 }
 
-/// Finds link-layer addresses that two containers have: a bridge tells its ports apart by nothing else. Replicas with
+/// Finds link-layer addresses that two links have: a bridge tells its ports apart by nothing else. Replicas with
 /// a given one are a finding already.
 fn check_macs(reader: &mut Reader, fleet: &FleetName, groups: &[Group]) {
     let mut seen: HashMap<MacAddress, (&ContainerName, Option<Span>)> = HashMap::new();
-    for group in groups {
-        let given = group.keys.mac.given().map(|mac| mac.span);
+    for (group, link) in groups.iter().flat_map(|group| group.links.iter().map(move |link| (group, link))) {
+        let given = link.mac.given().map(|mac| mac.span);
         let names = if given.is_some() { group.names.get(..1).unwrap_or_default() } else { &group.names };
         for name in names {
-            let mac = mac(fleet, group, name);
+            let mac = mac(fleet, link, name);
             let Some((other, other_given)) = seen.insert(mac, (name, given)) else { continue };
             // A clash of two derived ones is a name that is there twice, and a finding already.
             if let Some(place) = given.or(other_given) {
@@ -179,17 +190,19 @@ fn check_macs(reader: &mut Reader, fleet: &FleetName, groups: &[Group]) {
     }
 }
 
-fn mac(fleet: &FleetName, group: &Group, name: &ContainerName) -> MacAddress {
-    let derived = || MacAddress::derive(&["mac", fleet.as_str(), name.as_str()]);
-    group.keys.mac.value().copied().unwrap_or_else(derived)
+fn mac(fleet: &FleetName, link: &LinkKeys, name: &ContainerName) -> MacAddress {
+    // One that names no network there is a finding already.
+    let network = link.network.value.parse().unwrap_or_default();
+    let derived = || MacAddress::derive(&derivation(&["mac", fleet.as_str(), name.as_str()], &network));
+    link.mac.value().copied().unwrap_or_else(derived)
 }
 
 /// What all containers of a fleet have in common.
 struct Site<'a> {
     fleet: &'a FleetName,
-    network: &'a NetworkSpec,
+    networks: &'a [NetworkSpec],
     scope: &'a str,
-    addresses: &'a Addresses,
+    addresses: &'a BTreeMap<NetworkName, Addresses>,
     templates: &'a BTreeMap<String, String>,
 }
 
@@ -197,18 +210,22 @@ impl Site<'_> {
     /// One container of `group`; nothing if there is a finding about its image or its address.
     fn container(&self, group: &Group, name: &ContainerName) -> Option<ContainerSpec> {
         let keys = &group.keys;
+        let links = group.links.iter().enumerate().map(|(position, link)| self.link(link, position, name));
+        let links: Vec<LinkSpec> = links.collect::<Option<_>>()?;
+        let dns = links.iter().filter_map(|link| self.network(link.network.as_str())).map(|network| &network.dns);
+        let dns = dns.into_iter().find(|dns| !dns.is_empty());
         Some(ContainerSpec {
             name: name.clone(),
             image: ImageSource::clone(keys.image.value()?),
             init: keys.init.value().cloned().unwrap_or_default(),
             limits: keys.limits.limits(),
-            links: vec![self.link(group, name)?],
+            links,
             guest: GuestSpec {
                 hostname: keys.hostname.value().cloned().unwrap_or_else(|| name.to_string()),
                 machine_id: MachineId::derive(self.fleet.as_str(), name.as_str()),
                 users: keys.users.value().cloned().unwrap_or_default(),
                 ssh_keys: keys.ssh_keys.value().cloned().unwrap_or_default(),
-                dns: self.network.dns.clone(),
+                dns: dns.cloned().unwrap_or_default(),
                 templates: self.templates.clone(),
             },
             stop_timeout_s: keys.stop_timeout.value().copied().unwrap_or(STOP_TIMEOUT_S),
@@ -220,23 +237,30 @@ impl Site<'_> {
         })
     }
 
-    fn link(&self, group: &Group, name: &ContainerName) -> Option<LinkSpec> {
-        let address = *self.addresses.get(name)?;
+    fn network(&self, name: &str) -> Option<&NetworkSpec> {
+        self.networks.iter().find(|network| network.name.as_str() == name)
+    }
+
+    /// The link at `position` of the container `name`.
+    fn link(&self, link: &LinkKeys, position: usize, name: &ContainerName) -> Option<LinkSpec> {
+        let network = self.network(&link.network.value)?;
+        let address = *self.addresses.get(&network.name)?.get(name)?;
+        let host_name = hex(&derivation(&["link", self.scope, name.as_str()], &network.name), 6);
         Some(LinkSpec {
-            network: NetworkName::default(),
-            name: LinkSpec::first_name(),
-            bridge: self.network.bridge.clone(),
-            host_name: format!("fv{}", hex(&["link", self.scope, name.as_str()], 6)),
-            address: Some(Ipv4Net::new(address, self.network.subnet.prefix_len()).ok()?),
-            gateway: Some(self.network.gateway),
-            mac: mac(self.fleet, group, name),
-            isolated: self.network.isolated,
+            network: network.name.clone(),
+            name: link.name_at(position),
+            bridge: network.bridge.clone(),
+            host_name: format!("fv{host_name}"),
+            address: Some(Ipv4Net::new(address, network.subnet.prefix_len()).ok()?),
+            gateway: (position == 0).then_some(network.gateway),
+            mac: mac(self.fleet, link, name),
+            isolated: network.isolated,
         })
     }
 }
 
-/// The line of the host table for `container`, if it has an address.
-fn host_entry(fleet: &FleetName, container: &ContainerSpec) -> Option<HostEntry> {
+/// What `container` is to the others.
+fn member(fleet: &FleetName, container: &ContainerSpec) -> Member {
     let name = container.name.as_str();
     let hostname = container.guest.hostname.as_str();
     let label = hostname.split_once('.').map_or(hostname, |(label, _)| label);
@@ -245,5 +269,6 @@ fn host_entry(fleet: &FleetName, container: &ContainerSpec) -> Option<HostEntry>
         names.push(name.to_owned());
     }
     names.push(format!("{name}.{fleet}"));
-    Some(HostEntry { address: container.address()?, names })
+    let addresses = container.links.iter().filter_map(|link| Some((link.network.clone(), link.address?.addr())));
+    Member { names, addresses: addresses.collect() }
 }

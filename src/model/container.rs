@@ -133,6 +133,12 @@ impl ContainerSpec {
         self.links.iter().find(|link| link.network == *network)
     }
 
+    /// The networks that it has links to, in their order.
+    #[must_use]
+    pub fn network_names(&self) -> Vec<NetworkName> {
+        self.links.iter().map(|link| link.network.clone()).collect()
+    }
+
     /// The link that its published ports lead to: the first that has an address.
     #[must_use]
     pub fn published_link(&self) -> Option<&LinkSpec> {

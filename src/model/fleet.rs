@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, ContainerName, ContainerSpec, Distro, FleetName, HostEntry, ImageSource, NetworkName, NetworkSpec};
+use super::{
+    Build, ContainerName, ContainerSpec, Distro, FleetName, ImageSource, LinkKind, LinkState, Member, NetworkName,
+    NetworkSpec, bridge_mac, bridge_mark,
+};
 
 /// What runs the containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,14 +38,16 @@ pub struct Fleet {
     pub file: PathBuf,
     /// What runs it.
     pub engine: EngineKind,
+    /// Stands for the root that it is under ([`crate::store::Layout::scope`]).
+    pub scope: String,
     /// Its networks, the default one first.
     pub networks: Vec<NetworkSpec>,
     /// Its containers, in the order of the file, replicas in ascending order.
     pub containers: Vec<ContainerSpec>,
     /// Whether its volumes stay even if no container needs them: what a fleet file asks for always does.
     pub keeps_volumes: bool,
-    /// The host table that all members get, in the order of `containers`.
-    pub hosts: Vec<HostEntry>,
+    /// What its containers are to each other, in the order of `containers`.
+    pub members: Vec<Member>,
     /// The builds that its distributions are pinned to.
     pub pins: Vec<Build>,
     /// Which containers take each profile, in the order of `containers`.
@@ -56,6 +61,21 @@ impl Fleet {
     #[must_use]
     pub fn network(&self, name: &NetworkName) -> Option<&NetworkSpec> {
         self.networks.iter().find(|network| network.name == *name)
+    }
+
+    /// The network whose bridge `link` is, if it is one of the fleet's: also one that the file names no more.
+    #[must_use]
+    pub fn network_of(&self, link: &LinkState) -> Option<NetworkName> {
+        if link.kind != LinkKind::Bridge {
+            return None;
+        }
+        if let Some(known) = self.networks.iter().find(|network| link.mac == Some(network.mac)) {
+            return Some(known.name.clone());
+        }
+        let (_, name) = link.alias.as_ref()?.rsplit_once('/')?;
+        let name: NetworkName = name.parse().ok()?;
+        let is_marked = link.alias == Some(bridge_mark(&self.name, &name));
+        (is_marked && link.mac == Some(bridge_mac(&self.scope, &self.name, &name))).then_some(name)
     }
 
     /// The networks that some container has a link to.
@@ -98,7 +118,7 @@ impl Fleet {
     pub fn emptied(&self) -> Fleet {
         Fleet {
             containers: Vec::new(),
-            hosts: Vec::new(),
+            members: Vec::new(),
             profiles: BTreeMap::new(),
             keeps_volumes: false,
             ..self.clone()

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{MachineId, hex};
+use super::{MachineId, NetworkName, hex};
 
 /// A user of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,28 @@ pub struct GuestSpec {
     pub templates: BTreeMap<String, String>,
 }
 
-/// One line of the host table that every member of a fleet gets.
+/// A member of a fleet, as its fellows know it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Its names, the shortest first: `agent-1`, `agent-1.dev-cluster`.
+    pub names: Vec<String>,
+    /// Its addresses, each with the network that it is on.
+    pub addresses: Vec<(NetworkName, Ipv4Addr)>,
+}
+
+/// The host table of a guest on `networks`: each of `members` by its address on the first of those networks that it is on
+/// too. Who shares none with the guest could not be reached anyway.
+#[must_use]
+pub fn host_table(members: &[Member], networks: &[NetworkName]) -> Vec<HostEntry> {
+    let address_of = |member: &Member| {
+        let on = |network: &NetworkName| member.addresses.iter().find(|(name, _)| name == network);
+        networks.iter().find_map(on).map(|(_, address)| *address)
+    };
+    let entry = |member: &Member| Some(HostEntry { address: address_of(member)?, names: member.names.clone() });
+    members.iter().filter_map(entry).collect()
+}
+
+/// One line of a guest's host table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HostEntry {
     /// The member's address.

@@ -48,6 +48,8 @@ pub struct LinkState {
     pub addresses: Vec<IpNet>,
     /// Name of the bridge that it is a port of.
     pub controller: Option<String>,
+    /// What somebody noted of it (`ip link set alias`).
+    pub alias: Option<String>,
     /// The group of links that it is in.
     pub group: u32,
     /// As a port of a bridge: whether the bridge keeps it from other isolated ports.

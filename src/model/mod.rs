@@ -43,7 +43,7 @@ pub use distro::{
 pub use ending::{Ending, LastExit};
 pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
 pub use fleet::{EngineKind, Fleet};
-pub use guest::{GuestSpec, HostEntry, UserSpec, hosts_digest};
+pub use guest::{GuestSpec, HostEntry, Member, UserSpec, host_table, hosts_digest};
 pub use host::{Forwarding, Host, Ipv6Use, LinkKind, LinkState, overlap};
 pub use identity::{MachineId, hex, stable_hash};
 pub use ids::{ID_POOL, ID_RANGE_LENGTH, IdRange};
@@ -53,7 +53,7 @@ pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use login::{Login, UnquotablePath};
 pub use mount::{DeviceSpec, MountFault, MountIds, MountSource, MountSpec, MountState};
 pub use name::{ContainerName, FleetName, NameError, NetworkName};
-pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState};
+pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState, bridge_mac, bridge_mark};
 pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
 pub use port::{Listener, PortForward};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::{IpFamily, Ipv6Use, NetworkName, stable_hash};
+use super::{FleetName, IpFamily, Ipv6Use, NetworkName, stable_hash};
 
 /// A link-layer address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,6 +148,21 @@ impl fmt::Display for Destination {
             (Some(port), IpNet::V6(_)) => write!(f, "[{hosts}]:{port}"),
         }
     }
+}
+
+/// The mark of the bridge of the network `network` of the fleet `fleet`, as the link's alias (`ip link set alias`): by it a
+/// bridge is known whose network the fleet file names no more.
+#[must_use]
+pub fn bridge_mark(fleet: &FleetName, network: &NetworkName) -> String {
+    format!("fleet {fleet}/{network}")
+}
+
+/// The link-layer address of that bridge under the root that `scope` stands for.
+#[must_use]
+pub fn bridge_mac(scope: &str, fleet: &FleetName, network: &NetworkName) -> MacAddress {
+    let name = (!network.is_default()).then_some(network.as_str());
+    let parts: Vec<&str> = ["bridge", scope, fleet.as_str()].into_iter().chain(name).collect();
+    MacAddress::derive(&parts)
 }
 
 /// The bridge of a network, as found on the host.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Build, ContainerName, ContainerRecord, FleetName, HostEntry, ImageDigest, ImageSource, IpFamily, NetworkName,
+    Build, ContainerName, ContainerRecord, FleetName, ImageDigest, ImageSource, IpFamily, MacAddress, NetworkName,
     NetworkSpec, Traffic,
 };
 
@@ -16,8 +16,6 @@ pub struct Plan {
     pub fleet: FleetName,
     /// The steps, in an order in which each stands behind those it waits for.
     pub steps: Vec<Step>,
-    /// The host table that `Create` and `Configure` steps write.
-    pub hosts: Vec<HostEntry>,
     /// What stands in the way. A plan with conflicts is shown, never run.
     pub conflicts: Vec<Conflict>,
 }
@@ -52,9 +50,19 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Make the bridge, or mend it when it is ours and broken.
-    EnsureNetwork(NetworkSpec),
+    EnsureNetwork {
+        /// The fleet.
+        fleet: FleetName,
+        /// Its network.
+        network: Box<NetworkSpec>,
+    },
     /// Remove the bridge.
-    DeleteNetwork(NetworkSpec),
+    DeleteNetwork {
+        /// Its name.
+        bridge: String,
+        /// What it is known by.
+        mac: MacAddress,
+    },
     /// Make the packet rules of a network those, and set up its bridge and its ports for them.
     SetRules(Box<Traffic>),
     /// Remove all packet rules of a network.
@@ -114,8 +122,8 @@ impl Action {
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match self {
-            Action::EnsureNetwork(_) => "network",
-            Action::DeleteNetwork(_) => "delete-network",
+            Action::EnsureNetwork { .. } => "network",
+            Action::DeleteNetwork { .. } => "delete-network",
             Action::SetRules(_) => "rules",
             Action::DeleteRules { .. } => "delete-rules",
             Action::SetForwarding { .. } => "forwarding",
@@ -137,9 +145,9 @@ impl Action {
     #[must_use]
     pub fn target(&self) -> String {
         match self {
-            Action::EnsureNetwork(network) | Action::DeleteNetwork(network) => network.bridge.clone(),
+            Action::EnsureNetwork { network, .. } => network.bridge.clone(),
             Action::SetRules(traffic) => traffic.bridge.clone(),
-            Action::DeleteRules { bridge, .. } => bridge.clone(),
+            Action::DeleteRules { bridge, .. } | Action::DeleteNetwork { bridge, .. } => bridge.clone(),
             Action::SetForwarding { family, .. } | Action::RestoreForwarding(family) => family.forwarding().to_owned(),
             Action::FetchImage { source, .. } => source.to_string(),
             Action::Create(record)

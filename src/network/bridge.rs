@@ -1,4 +1,4 @@
-//! The bridge of a fleet.
+//! The bridges of networks.
 
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
@@ -7,10 +7,13 @@ use super::NetworkError;
 use super::address::address_message;
 use super::links::{connect, read_links};
 use super::parameters::{ipv6_use, set_ipv6};
-use crate::model::{BRIDGE_GROUP, Ipv6Use, LinkKind, LinkState, NetworkSpec, NetworkState};
+use crate::model::{
+    BRIDGE_GROUP, FleetName, Ipv6Use, LinkKind, LinkState, MacAddress, NetworkSpec, NetworkState, bridge_mark,
+};
 
-/// Makes the bridge of `network`, or mends ours: up, with its addresses, in the group of fleets' bridges.
-pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
+/// Makes the bridge of the network `network` of `fleet`, or mends ours: up, with its mark and its addresses, in the group of
+/// fleets' bridges.
+pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), NetworkError> {
     let handle = connect()?;
     let bridge = &network.bridge;
     if state_of(&handle, network).await? == NetworkState::Absent {
@@ -25,9 +28,11 @@ pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
         source: source.into(),
     })?;
     let (index, link) = find(&handle, bridge).await?;
-    if !link.up || link.group != BRIDGE_GROUP {
-        let group = LinkAttribute::Group(BRIDGE_GROUP);
-        let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().append_extra_attribute(group).build();
+    let mark = bridge_mark(fleet, &network.name);
+    if !link.up || link.group != BRIDGE_GROUP || link.alias.as_ref() != Some(&mark) {
+        let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up();
+        let up = up.append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP));
+        let up = up.append_extra_attribute(LinkAttribute::IfAlias(mark)).build();
         let failed = NetworkError::request(format!("cannot bring up the bridge `{bridge}`"));
         handle.link().set(up).execute().await.map_err(failed)?;
     }
@@ -46,18 +51,16 @@ pub async fn ensure(network: &NetworkSpec) -> Result<(), NetworkError> {
     }
 }
 
-/// Removes the bridge of `network` if it is ours.
-pub async fn delete(network: &NetworkSpec) -> Result<(), NetworkError> {
+/// Removes the bridge `bridge` if it is the one that is known by `mac`.
+pub async fn delete(bridge: &str, mac: MacAddress) -> Result<(), NetworkError> {
     let handle = connect()?;
-    match state_of(&handle, network).await? {
-        NetworkState::Absent => Ok(()),
-        NetworkState::Foreign => Err(NetworkError::Foreign(network.bridge.clone())),
-        NetworkState::Ready | NetworkState::Broken => {
-            let (index, _) = find(&handle, &network.bridge).await?;
-            let failed = NetworkError::request(format!("cannot remove the bridge `{}`", network.bridge));
-            handle.link().del(index).execute().await.map_err(failed)
-        }
+    let links = read_links(&handle).await?;
+    let Some((index, (_, link))) = links.into_iter().find(|(_, (name, _))| name == bridge) else { return Ok(()) };
+    if link.kind != LinkKind::Bridge || link.mac != Some(mac) {
+        return Err(NetworkError::Foreign(bridge.to_owned()));
     }
+    let failed = NetworkError::request(format!("cannot remove the bridge `{bridge}`"));
+    handle.link().del(index).execute().await.map_err(failed)
 }
 
 async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState, NetworkError> {

@@ -189,9 +189,9 @@ impl<'a> Changes<'a> {
     }
 
     fn record(&self, spec: &ContainerSpec, image: ImageDigest, ids: IdRange) -> ContainerRecord {
-        let Scene { fleet, hosts, .. } = self.scene;
+        let Scene { fleet, .. } = self.scene;
         let (fleet, engine) = (fleet.name.clone(), fleet.engine);
-        ContainerRecord { fleet, engine, spec: spec.clone(), image, ids, hosts: hosts.clone() }
+        ContainerRecord { fleet, engine, spec: spec.clone(), image, ids, hosts: self.scene.hosts_of(spec) }
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn differences(
     // The rules are the fleet's; what the container has of them is its record.
     found.compare_named(Remedy::Configure, "ports", &named(&old.ports), &named(ports));
     compare_guest::compare(&mut found, &old.guest, guest);
-    if record.hosts != scene.hosts {
+    if record.hosts != scene.hosts_of(spec) {
         found.note(Remedy::Configure, "hosts: members changed");
     }
     let seconds = |timeout: u32| format!("{timeout}s");

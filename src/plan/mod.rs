@@ -26,7 +26,9 @@ mod surplus;
 pub use drift::drift;
 pub use power::{Power, power};
 
-use crate::model::{Fleet, Host, Plan, hosts_digest};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{ContainerSpec, Fleet, Host, NetworkName, Plan, host_table, hosts_digest};
 
 /// The plan that makes `host` equal `fleet`; empty when it does already. Same input, same plan.
 ///
@@ -57,12 +59,20 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
 struct Scene<'a> {
     fleet: &'a Fleet,
     host: &'a Host,
-    /// The digest of the fleet's host table.
-    hosts: String,
+    /// The digest of the host table of the containers that are on these networks.
+    hosts: BTreeMap<Vec<NetworkName>, String>,
 }
 
 impl<'a> Scene<'a> {
     fn new(fleet: &'a Fleet, host: &'a Host) -> Scene<'a> {
-        Scene { fleet, host, hosts: hosts_digest(&fleet.hosts) }
+        let kinds: BTreeSet<Vec<NetworkName>> = fleet.containers.iter().map(ContainerSpec::network_names).collect();
+        let digest = |networks: &[NetworkName]| hosts_digest(&host_table(&fleet.members, networks));
+        let hosts = kinds.into_iter().map(|networks| (networks.clone(), digest(&networks))).collect();
+        Scene { fleet, host, hosts }
+    }
+
+    /// The digest of the host table of a container that is as `spec`.
+    fn hosts_of(&self, spec: &ContainerSpec) -> String {
+        self.hosts.get(&spec.network_names()).cloned().unwrap_or_default()
     }
 }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::steps::{Draft, Place};
 use super::{Scene, conflict};
 use crate::model::{
-    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, Host, Ipv6Use, LinkKind, LinkState, NetworkName,
-    NetworkSpec, NetworkState, Ownership, overlap,
+    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, FleetName, Host, Ipv6Use, LinkKind, LinkState,
+    NetworkName, NetworkSpec, NetworkState, Ownership, bridge_mark, overlap,
 };
 
 /// The steps that make the fleet's networks usable. What starts must wait for those of its own networks.
@@ -63,20 +63,21 @@ pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Ground {
 }
 
 fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option<Place> {
-    let (reason, consequence) = match state(network, scene.host) {
+    let (reason, consequence) = match state(&scene.fleet.name, network, scene.host) {
         NetworkState::Ready => return None,
         NetworkState::Foreign => {
             draft.refuse(conflict::foreign_bridge(network, &scene.fleet.name));
             return None;
         }
         NetworkState::Absent => ("bridge is absent".to_owned(), Consequence::None),
-        NetworkState::Broken => (what_is_broken(network, scene.host), Consequence::Live),
+        NetworkState::Broken => (what_is_broken(&scene.fleet.name, network, scene.host), Consequence::Live),
     };
     if let Some(conflict) = clash(scene, network) {
         draft.refuse(conflict);
         return None;
     }
-    Some(draft.add(Action::EnsureNetwork(network.clone()), reason, consequence))
+    let action = Action::EnsureNetwork { fleet: scene.fleet.name.clone(), network: Box::new(network.clone()) };
+    Some(draft.add(action, reason, consequence))
 }
 
 /// Adds the steps that remove bridges of this fleet that it has no more use for: those of networks without members, and
@@ -84,39 +85,38 @@ fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option
 pub(super) fn delete(scene: &Scene, ground: &Ground, draft: &mut Draft) {
     let leaving =
         draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. }));
-    for network in &scene.fleet.networks {
-        let is_used = scene.fleet.networks_in_use().any(|used| used.name == network.name);
-        for (name, _) in scene.host.links.iter().filter(|(_, link)| is_ours(network, link)) {
-            if *name == network.bridge && is_used {
-                continue;
-            }
-            let reason =
-                if is_used { format!("bridge is now `{}`", network.bridge) } else { unused_reason(scene, network) };
-            let former = NetworkSpec { bridge: name.clone(), ..network.clone() };
-            let delete = draft.add(Action::DeleteNetwork(former), reason, Consequence::None);
-            draft.wait(delete, leaving.iter().copied());
-            // Both have the same addresses.
-            if let Some(ensure) = ground.bridge(&network.name) {
-                draft.wait(ensure, [delete]);
-            }
+    let used: BTreeMap<&NetworkName, &String> =
+        scene.fleet.networks_in_use().map(|network| (&network.name, &network.bridge)).collect();
+    for (bridge, link) in &scene.host.links {
+        let (Some(network), Some(mac)) = (scene.fleet.network_of(link), link.mac) else { continue };
+        let reason = match used.get(&network) {
+            Some(name) if *name == bridge => continue,
+            Some(name) => format!("bridge is now `{name}`"),
+            None => unused_reason(scene, &network),
+        };
+        let delete = draft.add(Action::DeleteNetwork { bridge: bridge.clone(), mac }, reason, Consequence::None);
+        draft.wait(delete, leaving.iter().copied());
+        // Another may get the addresses.
+        for ensure in ground.bridges.values() {
+            draft.wait(*ensure, [delete]);
         }
     }
 }
 
 /// Why the network `network`, which no container has a link to, goes.
-pub(super) fn unused_reason(scene: &Scene, network: &NetworkSpec) -> String {
+pub(super) fn unused_reason(scene: &Scene, network: &NetworkName) -> String {
     if scene.fleet.containers.is_empty() {
         format!("fleet `{}` has no containers", scene.fleet.name)
     } else {
-        format!("no container uses the network `{}`", network.name)
+        format!("no container uses the network `{network}`")
     }
 }
 
-fn state(network: &NetworkSpec, host: &Host) -> NetworkState {
+fn state(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> NetworkState {
     match host.links.get(&network.bridge) {
         None => NetworkState::Absent,
         Some(link) if !is_ours(network, link) => NetworkState::Foreign,
-        Some(link) if lacks(network, link).is_empty() => NetworkState::Ready,
+        Some(link) if lacks(fleet, network, link).is_empty() => NetworkState::Ready,
         Some(_) => NetworkState::Broken,
     }
 }
@@ -125,11 +125,11 @@ fn is_ours(network: &NetworkSpec, link: &LinkState) -> bool {
     link.kind == LinkKind::Bridge && link.mac == Some(network.mac)
 }
 
-fn what_is_broken(network: &NetworkSpec, host: &Host) -> String {
-    host.links.get(&network.bridge).map(|link| lacks(network, link).join(", ")).unwrap_or_default()
+fn what_is_broken(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> String {
+    host.links.get(&network.bridge).map(|link| lacks(fleet, network, link).join(", ")).unwrap_or_default()
 }
 
-fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
+fn lacks(fleet: &FleetName, network: &NetworkSpec, link: &LinkState) -> Vec<String> {
     let mut lacks = Vec::new();
     if !link.up {
         lacks.push("bridge is down".to_owned());
@@ -138,6 +138,10 @@ fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
     lacks.extend(missing.map(|address| format!("address {address} is missing")));
     if link.group != BRIDGE_GROUP {
         lacks.push("it is not in the group of fleets' bridges".to_owned());
+    }
+    // The first version of fleet made bridges without, of the default network only.
+    if !network.name.is_default() && link.alias.as_ref() != Some(&bridge_mark(fleet, &network.name)) {
+        lacks.push("its mark is missing".to_owned());
     }
     match (link.ipv6, network.ipv6()) {
         (Ipv6Use::Off, Ipv6Use::Static | Ipv6Use::Listening) => lacks.push("IPv6 is off".to_owned()),
@@ -153,8 +157,10 @@ fn lacks(network: &NetworkSpec, link: &LinkState) -> Vec<String> {
 /// What else uses addresses of the subnet: a link, a route, or a container of another fleet whose bridge is not there
 /// now.
 fn clash(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
+    // Those of the fleet itself are apart from each other, and those that it has no use for go first.
+    let is_ours = |link: &LinkState| scene.fleet.network_of(link).is_some();
     let overlaps = |taken: IpNet| network.subnets().find(|subnet| overlap(*subnet, taken));
-    let of_links = scene.host.links.iter().filter(|(name, link)| **name != network.bridge && !is_ours(network, link));
+    let of_links = scene.host.links.iter().filter(|(name, link)| **name != network.bridge && !is_ours(link));
     for (name, link) in of_links {
         for taken in &link.addresses {
             if let Some(subnet) = overlaps(*taken) {
@@ -162,8 +168,7 @@ fn clash(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
             }
         }
     }
-    // The bridge that is renamed has a route to the same subnet.
-    let of_us = |name: &str| scene.host.links.get(name).is_some_and(|link| is_ours(network, link));
+    let of_us = |name: &str| scene.host.links.get(name).is_some_and(is_ours);
     let of_routes = scene.host.routes.iter().filter(|(_, link)| *link != network.bridge && !of_us(link));
     for (taken, link) in of_routes {
         if let Some(subnet) = overlaps(*taken) {

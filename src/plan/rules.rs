@@ -69,13 +69,14 @@ fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &
 pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
     let leaving = draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_)));
     let used: BTreeSet<&NetworkName> = scene.fleet.networks_in_use().map(|network| &network.name).collect();
-    for network in scene.fleet.networks.iter().filter(|network| !used.contains(&network.name)) {
-        if chains_of(scene, &network.name).is_empty() {
-            continue;
-        }
-        let (fleet, bridge) = (scene.fleet.name.clone(), network.bridge.clone());
-        let action = Action::DeleteRules { fleet, network: network.name.clone(), bridge };
-        let delete = draft.add(action, unused_reason(scene, network), Consequence::None);
+    let own = scene.fleet.name.as_str();
+    let owners = scene.host.firewall.chains.keys().filter_map(|chain| Hook::owner_of(chain));
+    let with_rules: BTreeSet<NetworkName> =
+        owners.filter(|(fleet, _)| *fleet == own).map(|(_, network)| network).collect();
+    for network in with_rules.into_iter().filter(|network| !used.contains(network)) {
+        let (fleet, bridge) = (scene.fleet.name.clone(), bridge_of(scene, &network));
+        let reason = unused_reason(scene, &network);
+        let delete = draft.add(Action::DeleteRules { fleet, network, bridge }, reason, Consequence::None);
         draft.wait(delete, leaving.iter().copied());
     }
     if scene.fleet.containers.is_empty() && scene.host.forwarding.ipv4.is_recorded && is_last(scene) {
@@ -85,6 +86,15 @@ pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
             |action: &Action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. });
         draft.wait(restore, draft.places(all));
     }
+}
+
+/// The bridge of the network `network`, which nobody uses, or what it would be called by.
+fn bridge_of(scene: &Scene, network: &NetworkName) -> String {
+    if let Some(known) = scene.fleet.network(network) {
+        return known.bridge.clone();
+    }
+    let found = scene.host.links.iter().find(|(_, link)| scene.fleet.network_of(link).as_ref() == Some(network));
+    found.map_or_else(|| network.to_string(), |(bridge, _)| bridge.clone())
 }
 
 /// Whether no other fleet is on the host.
@@ -191,7 +201,7 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
     let changes = |action: &Action| {
         matches!(
             action,
-            Action::EnsureNetwork(_) | Action::SetRules(_) | Action::SetForwarding { .. } | Action::Start(_)
+            Action::EnsureNetwork { .. } | Action::SetRules(_) | Action::SetForwarding { .. } | Action::Start(_)
         )
     };
     if draft.places(changes).is_empty() || scene.fleet.containers.is_empty() {

@@ -54,12 +54,7 @@ impl Draft {
             step.after = self.after[place].iter().map(|other| ids[other.0].clone()).collect();
             step
         };
-        Plan {
-            fleet: fleet.name.clone(),
-            steps: order.into_iter().map(&mut take).collect(),
-            hosts: fleet.hosts.clone(),
-            conflicts: self.conflicts,
-        }
+        Plan { fleet: fleet.name.clone(), steps: order.into_iter().map(&mut take).collect(), conflicts: self.conflicts }
     }
 
     /// Kahn's algorithm; of the steps that wait for nothing more, the one added first comes first.

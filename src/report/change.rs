@@ -70,9 +70,10 @@ enum Kind {
 impl Kind {
     fn of(action: &Action) -> Kind {
         match action {
-            Action::EnsureNetwork(_) | Action::DeleteNetwork(_) | Action::SetRules(_) | Action::DeleteRules { .. } => {
-                Kind::Network
-            }
+            Action::EnsureNetwork { .. }
+            | Action::DeleteNetwork { .. }
+            | Action::SetRules(_)
+            | Action::DeleteRules { .. } => Kind::Network,
             Action::SetForwarding { .. } | Action::RestoreForwarding(_) => Kind::Parameter,
             Action::FetchImage { .. } => Kind::Image,
             Action::DeleteVolume(_) => Kind::Volume,
@@ -107,7 +108,7 @@ fn line_of(kind: Kind, target: String, steps: &[&Step]) -> Line {
 }
 
 fn removes(action: &Action) -> bool {
-    matches!(action, Action::DeleteNetwork(_) | Action::DeleteRules { .. })
+    matches!(action, Action::DeleteNetwork { .. } | Action::DeleteRules { .. })
 }
 
 /// What the steps of one container come to.
@@ -178,8 +179,8 @@ fn creation(steps: &[&Step]) -> String {
             | Action::SetLimits(_)
             | Action::SetMounts(_)
             | Action::Adopt(_)
-            | Action::EnsureNetwork(_)
-            | Action::DeleteNetwork(_)
+            | Action::EnsureNetwork { .. }
+            | Action::DeleteNetwork { .. }
             | Action::SetRules(_)
             | Action::DeleteRules { .. }
             | Action::SetForwarding { .. }

@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
-    Plan { fleet: "dev".parse().expect("a name"), steps, hosts: Vec::new(), conflicts: Vec::new() }
+    Plan { fleet: "dev".parse().expect("a name"), steps, conflicts: Vec::new() }
 }
 
 pub(super) fn step(action: Action, reason: &str, consequence: Consequence) -> Step {
@@ -73,6 +73,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
         name: "dev".parse().expect("a name"),
         file: "fleet.yaml".into(),
         engine: EngineKind::Native,
+        scope: String::new(),
         networks: vec![NetworkSpec {
             name: NetworkName::default(),
             bridge: "br0".into(),
@@ -88,7 +89,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
         containers: names.iter().map(|name| spec(name)).collect(),
         keeps_volumes: true,
         pins: Vec::new(),
-        hosts: Vec::new(),
+        members: Vec::new(),
         profiles: BTreeMap::new(),
         private_keys: BTreeMap::new(),
     }

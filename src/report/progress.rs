@@ -128,8 +128,8 @@ fn named(running: &[(StepId, String)]) -> String {
 
 fn done_line(step: &Step, took: Duration) -> String {
     let done = match &step.action {
-        Action::EnsureNetwork(_) => "network ready",
-        Action::DeleteNetwork(_) => "network removed",
+        Action::EnsureNetwork { .. } => "network ready",
+        Action::DeleteNetwork { .. } => "network removed",
         Action::SetRules(_) => "packet rules set",
         Action::DeleteRules { .. } => "packet rules removed",
         Action::SetForwarding { .. } => "set",

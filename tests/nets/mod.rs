@@ -1,4 +1,5 @@
 //! Network namespaces as a test needs them: a guest's, the host's, and one that plays a host outside.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

@@ -250,7 +250,7 @@ fn containers_that_are_not_in_the_file_go() {
     container(&mut host, "d").run = RunState::Incomplete("half deleted".to_owned());
     // The host table of `a` is kept as it was, so that the deletions stand alone.
     let mut wanted = one();
-    wanted.hosts = fleet.hosts;
+    wanted.members = fleet.members;
     insta::assert_snapshot!(planned(&wanted, &host), @r"
     + stop:b  not in the fleet file  (Destroy)
     + delete:b  not in the fleet file  (Destroy)  after [stop:b]
@@ -274,7 +274,7 @@ fn whoever_takes_over_an_address_waits_until_it_is_free() {
 #[test]
 fn two_containers_can_swap_their_addresses() {
     let mut fleet = build::fleet_of(vec![build::spec("a", 12), build::spec("b", 11)]);
-    fleet.hosts = two().hosts;
+    fleet.members = two().members;
     insta::assert_snapshot!(planned(&fleet, &converged_host(&two())), @r"
     + stop:a  ip 10.42.0.11 → 10.42.0.12  (Restart)
     + configure:a  ip 10.42.0.11 → 10.42.0.12  (Restart)  after [stop:a]
@@ -294,7 +294,7 @@ fn drift_tells_the_same_words_for_each_container() {
     running(&mut host, "a").limits.memory = None;
     let mut wanted = two();
     wanted.containers.push(build::spec("absent", 14));
-    wanted.hosts = before.hosts;
+    wanted.members = before.members;
     insta::assert_debug_snapshot!(drift(&wanted, &host), @r#"
     {
         ContainerName(

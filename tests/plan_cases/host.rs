@@ -213,8 +213,8 @@ fn what_the_host_lacks_is_refused_when_something_is_to_start() {
 fn records_of(plan: &Plan) -> Vec<(String, u32)> {
     let created = plan.steps.iter().filter_map(|step| match &step.action {
         Action::Create(record) => Some((record.spec.name.to_string(), record.ids.base)),
-        Action::EnsureNetwork(_)
-        | Action::DeleteNetwork(_)
+        Action::EnsureNetwork { .. }
+        | Action::DeleteNetwork { .. }
         | Action::SetRules(_)
         | Action::DeleteRules { .. }
         | Action::SetForwarding { .. }

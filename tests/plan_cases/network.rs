@@ -211,7 +211,7 @@ fn two_networks_go_with_their_fleet() {
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
     + delete-rules:fl-storage  fleet `dev` has no containers  after [stop:a, delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
     + delete-network:fl-storage  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
+    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
     ");
 }

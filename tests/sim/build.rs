@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
-    Fleet, FleetName, GuestSpec, Host, HostEntry, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource,
-    ImageState, Init, Ipv6Use, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, MonitorState, MountSource,
-    MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, hosts_digest,
+    Fleet, FleetName, GuestSpec, Host, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource, ImageState, Init,
+    Ipv6Use, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, Member, MonitorState, MountSource,
+    MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, bridge_mac,
+    bridge_mark, host_table, hosts_digest,
 };
 use ipnet::Ipv4Net;
 
@@ -33,7 +34,7 @@ pub(crate) fn network() -> NetworkSpec {
     NetworkSpec {
         name: NetworkName::default(),
         bridge: "fleet0".to_owned(),
-        mac: MacAddress::derive(&["bridge", "dev"]),
+        mac: bridge_mac("", &fleet_name("dev"), &NetworkName::default()),
         subnet: "10.42.0.0/24".parse().expect("a subnet"),
         gateway: Ipv4Addr::new(10, 42, 0, 1),
         subnet6: None,
@@ -50,7 +51,7 @@ pub(crate) fn network_named(name: &str, subnet: &str) -> NetworkSpec {
     NetworkSpec {
         name: name.parse().expect("a name"),
         bridge: format!("fl-{name}"),
-        mac: MacAddress::derive(&["bridge", "dev", name]),
+        mac: bridge_mac("", &fleet_name("dev"), &name.parse().expect("a name")),
         subnet,
         gateway: subnet.hosts().next().expect("it has some"),
         ..network()
@@ -119,18 +120,20 @@ pub(crate) fn device(path: &str) -> DeviceSpec {
 
 /// The fleet `dev` of these containers.
 pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
-    let entry = |spec: &ContainerSpec| HostEntry {
-        address: spec.address().expect("it has one"),
-        names: vec![spec.guest.hostname.clone(), format!("{}.dev", spec.guest.hostname)],
+    let member = |spec: &ContainerSpec| {
+        let addresses = spec.links.iter().filter_map(|link| Some((link.network.clone(), link.address?.addr())));
+        let names = vec![spec.guest.hostname.clone(), format!("{}.dev", spec.guest.hostname)];
+        Member { names, addresses: addresses.collect() }
     };
     Fleet {
         name: fleet_name("dev"),
         file: PathBuf::from("fleet.yaml"),
         engine: EngineKind::Native,
+        scope: String::new(),
         networks: vec![network()],
         keeps_volumes: true,
         pins: Vec::new(),
-        hosts: containers.iter().map(entry).collect(),
+        members: containers.iter().map(member).collect(),
         containers,
         profiles: BTreeMap::new(),
         private_keys: BTreeMap::new(),
@@ -150,7 +153,7 @@ pub(crate) fn record(fleet: &Fleet, spec: &ContainerSpec, slot: u32) -> Containe
         spec: spec.clone(),
         image: digest('a'),
         ids: ids(slot),
-        hosts: hosts_digest(&fleet.hosts),
+        hosts: hosts_digest(&host_table(&fleet.members, &spec.network_names())),
     }
 }
 
@@ -188,6 +191,7 @@ pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
     LinkState {
         kind: LinkKind::Bridge,
         mac: Some(network.mac),
+        alias: Some(bridge_mark(&fleet_name("dev"), &network.name)),
         group: BRIDGE_GROUP,
         addresses: network.host_addresses().collect(),
         ipv6: network.ipv6(),
@@ -213,6 +217,7 @@ fn link() -> LinkState {
         up: true,
         addresses: Vec::new(),
         controller: None,
+        alias: None,
         group: 0,
         isolated: false,
         ipv6: Ipv6Use::Off,

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
     Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestSpec, Hook, Host, ID_RANGE_LENGTH,
-    ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkState, MonitorState, MountSource, MountSpec, NetworkName,
-    NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
+    ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkState, MacAddress, MonitorState, MountSource, MountSpec,
+    NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -95,8 +95,8 @@ impl World {
     /// The events that make up `action`, or why it is impossible now.
     fn events_of(&self, action: &Action) -> Result<Vec<Event>, String> {
         match action {
-            Action::EnsureNetwork(network) => self.ensure_network(network),
-            Action::DeleteNetwork(network) => self.delete_network(network.clone()),
+            Action::EnsureNetwork { network, .. } => self.ensure_network(network),
+            Action::DeleteNetwork { bridge, mac } => self.delete_network(bridge.clone(), *mac),
             Action::SetRules(traffic) => self.set_rules((**traffic).clone()),
             Action::DeleteRules { fleet, network, .. } => Ok(delete_rules(fleet.clone(), network.clone())),
             Action::SetForwarding { family, followed } => Ok(set_forwarding(*family, followed.clone())),
@@ -159,15 +159,15 @@ impl World {
         ])
     }
 
-    fn delete_network(&self, network: NetworkSpec) -> Result<Vec<Event>, String> {
-        let Some(link) = self.host.links.get(&network.bridge) else { return Ok(Vec::new()) };
-        if link.mac != Some(network.mac) || link.kind != LinkKind::Bridge {
-            return Err(format!("`{}` is not ours", network.bridge));
+    fn delete_network(&self, bridge: String, mac: MacAddress) -> Result<Vec<Event>, String> {
+        let Some(link) = self.host.links.get(&bridge) else { return Ok(Vec::new()) };
+        if link.mac != Some(mac) || link.kind != LinkKind::Bridge {
+            return Err(format!("`{bridge}` is not ours"));
         }
-        if self.in_force.values().flat_map(|record| &record.spec.links).any(|link| link.bridge == network.bridge) {
-            return Err(format!("`{}` has ports", network.bridge));
+        if self.in_force.values().flat_map(|record| &record.spec.links).any(|link| link.bridge == bridge) {
+            return Err(format!("`{bridge}` has ports"));
         }
-        Ok(vec![Box::new(move |world| drop(world.host.links.remove(&network.bridge)))])
+        Ok(vec![Box::new(move |world| drop(world.host.links.remove(&bridge)))])
     }
 
     fn create(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {

@@ -154,10 +154,14 @@ fn choice() -> impl Strategy<Value = Choice> {
 /// A fleet with some of the containers.
 pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     let egress = prop_oneof![4 => Just(Egress::All), 1 => Just(Egress::None)];
-    (specs(), egress, prop_oneof![4 => Just(true), 1 => Just(false)]).prop_map(|(specs, egress, nat)| {
+    let nat = prop_oneof![4 => Just(true), 1 => Just(false)];
+    (specs(), egress, nat, any::<bool>()).prop_map(|(specs, egress, nat, is_declared)| {
         let mut fleet = build::fleet_of(specs);
         (fleet.networks[0].egress, fleet.networks[0].nat) = (egress, nat);
-        fleet.networks.push(storage());
+        // A network that nobody uses may be written or not.
+        if is_declared || fleet.containers.iter().any(|spec| spec.link_to(&storage().name).is_some()) {
+            fleet.networks.push(storage());
+        }
         fleet
     })
 }

@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use super::{GuestError, HostKey, HostTable, Occasion, provision};
+use super::{GuestError, HostKey, HostTables, Occasion, provision};
 use crate::model::{
-    ContainerRecord, ContainerSpec, EngineKind, GuestSpec, HostEntry, IdRange, ImageDigest, ImageSource, Init, Limits,
-    LinkSpec, MachineId, NetworkName, Restart, SecuritySpec, UserSpec,
+    ContainerRecord, ContainerSpec, EngineKind, GuestSpec, IdRange, ImageDigest, ImageSource, Init, Limits, LinkSpec,
+    MachineId, Member, NetworkName, Restart, SecuritySpec, UserSpec,
 };
 use crate::sys::RootDir;
 
@@ -54,11 +54,11 @@ impl Guest {
 
     fn provision(&self, record: &ContainerRecord, occasion: Occasion) -> Result<Vec<String>, GuestError> {
         let root = RootDir::open(&self.path("/")).expect("it is there");
-        let hosts = [("10.42.0.5", "db"), ("10.42.0.11", "agent-1")].map(|(address, name)| HostEntry {
-            address: address.parse().expect("an address"),
+        let hosts = [("10.42.0.5", "db"), ("10.42.0.11", "agent-1")].map(|(address, name)| Member {
             names: vec![name.to_owned(), format!("{name}.demo")],
+            addresses: vec![(NetworkName::default(), address.parse().expect("an address"))],
         });
-        provision(&root, record, &HostTable::new(hosts.to_vec()), &HostKey::derive(b"secret", "demo", "db"), occasion)
+        provision(&root, record, &HostTables::new(hosts.to_vec()), &HostKey::derive(b"secret", "demo", "db"), occasion)
     }
 
     /// Provisions before the first start; returns what changed, then the warnings. Once more must write nothing.

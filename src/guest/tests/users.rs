@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 
-use super::{Guest, HostKey, HostTable, KEY, Occasion, RootDir, dev, provision, record, user};
+use super::{Guest, HostKey, HostTables, KEY, Occasion, RootDir, dev, provision, record, user};
 use crate::model::UserSpec;
 
 fn guest() -> Guest {
@@ -137,7 +137,7 @@ fn files_of_a_running_guest_get_the_hosts_ids_for_its_own() {
         let top = std::fs::File::open(guest.path("/")).expect("it is there");
         let root = RootDir::of_running_guest(top.into(), SHIFT);
         let key = HostKey::derive(b"secret", "demo", "db");
-        provision(&root, &record(vec![dev()], &[KEY]), &HostTable::new(Vec::new()), &key, Occasion::Change)
+        provision(&root, &record(vec![dev()], &[KEY]), &HostTables::new(Vec::new()), &key, Occasion::Change)
             .expect("provisioned")
     };
     provision();

@@ -41,7 +41,7 @@ containers:
 "), @r"
     2:8 `Dev Cluster` cannot be the name of a fleet: `D` cannot stand in a name: a name is made of `a-z`, `0-9` and `-` (did you mean `dev-cluster`?)
     3:9 the engine `incus` is not available in this version of fleet (leave `engine` out for the built-in one)
-    4:1 unknown key `colour` (the keys here are `fleet`, `engine`, `prefix`, `network`, `remotes`, `templates`, `defaults`, `profiles` and `containers`)
+    4:1 unknown key `colour` (the keys here are `fleet`, `engine`, `prefix`, `network`, `networks`, `remotes`, `templates`, `defaults`, `profiles` and `containers`)
     5:1 `include` is not supported by this version of fleet
     7:11 `10.42.0.7/24` is an address inside a subnet (did you mean `10.42.0.0/24`?)
     9:11 `a-name-that-is-too-long` is not the name of a network link (1 to 15 bytes, without `/`, `:`, `%` and blanks)

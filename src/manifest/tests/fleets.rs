@@ -22,6 +22,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
         ),
         file: "/srv/fleet.yaml",
         engine: Native,
+        scope: "",
         networks: [
             NetworkSpec {
                 name: NetworkName(
@@ -126,12 +127,19 @@ fn the_smallest_fleet_derives_all_the_rest() {
             },
         ],
         keeps_volumes: true,
-        hosts: [
-            HostEntry {
-                address: 10.142.82.174,
+        members: [
+            Member {
                 names: [
                     "a",
                     "a.dev",
+                ],
+                addresses: [
+                    (
+                        NetworkName(
+                            "default",
+                        ),
+                        10.142.82.174,
+                    ),
                 ],
             },
         ],
@@ -160,7 +168,7 @@ containers:
 ",
     );
     let hosts: Vec<String> =
-        fleet.hosts.iter().map(|entry| format!("{} {}", entry.address, entry.names.join(" "))).collect();
+        fleet.members.iter().map(|member| format!("{} {}", member.addresses[0].1, member.names.join(" "))).collect();
     insta::assert_snapshot!(hosts.join("\n"), @r"
     10.42.0.11 x-agent-1 x-agent-1.dev
     10.42.0.12 x-agent-2 x-agent-2.dev
@@ -381,7 +389,7 @@ network: {subnet: 10.0.0.0/29}
 containers: {a: {distro: busybox, replicas: 4}, b: {distro: busybox, ip: 10.0.0.4}}
 ",
     );
-    let mut addresses: Vec<String> = fleet.hosts.iter().map(|entry| entry.address.to_string()).collect();
+    let mut addresses: Vec<String> = fleet.members.iter().map(|member| member.addresses[0].1.to_string()).collect();
     addresses.sort();
     assert_eq!(addresses, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
 }

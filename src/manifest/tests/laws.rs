@@ -100,9 +100,9 @@ proptest! {
             read(&format!("fleet: dev\nnetwork: {{subnet: 10.0.0.0/{prefix}}}\ncontainers:\n{containers}"))
                 .expect("the subnet is large enough")
         };
-        let mut hosts = file(&mut names.iter()).hosts;
-        let mut reversed = file(&mut names.iter().rev()).hosts;
-        let distinct: HashSet<_> = hosts.iter().map(|entry| entry.address).collect();
+        let mut hosts = file(&mut names.iter()).members;
+        let mut reversed = file(&mut names.iter().rev()).members;
+        let distinct: HashSet<_> = hosts.iter().map(|member| member.addresses[0].1).collect();
         prop_assert_eq!(distinct.len(), names.len());
         hosts.sort();
         reversed.sort();

@@ -4,6 +4,7 @@ mod access;
 mod findings;
 mod fleets;
 mod laws;
+mod networks;
 mod together;
 mod traffic;
 mod values;
