@@ -5,8 +5,8 @@ mod sim;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::model::{
-    Action, Chains, ContainerName, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange, LinkState, Ownership,
-    Plan, RunState, StepId, host_table, hosts_digest,
+    Action, Chains, ContainerName, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange, IpFamily, LinkState,
+    Ownership, Plan, RunState, StepId, host_table, hosts_digest,
 };
 use fleet::plan::{drift, plan};
 use proptest::prelude::*;
@@ -175,7 +175,13 @@ fn assert_as_asked_for(fleet: &Fleet, world: &World) {
     let members: Vec<_> = world.host.containers.values().filter(|container| is_of(fleet, container)).collect();
     assert_eq!(members.len(), fleet.containers.len());
     assert_eq!(chains_of(&world.host, |owner| owner == fleet.name.as_str()), fleet.chains());
-    assert!(world.host.forwarding.ipv4.is_on || !fleet.needs_forwarding());
+    for family in IpFamily::ALL {
+        assert!(world.host.forwarding.of(family).is_on || !fleet.needs_forwarding(family));
+    }
+    for network in fleet.networks_in_use() {
+        let bridge = &world.host.links[&network.bridge];
+        assert_eq!((&bridge.addresses, bridge.ipv6), (&network.host_addresses().collect(), network.ipv6()));
+    }
     for spec in &fleet.containers {
         let container = &world.host.containers[&spec.name];
         assert!(matches!(container.run, RunState::Running(_) | RunState::Restarting(_)), "{container:?}");

@@ -8,6 +8,8 @@ mod build;
 mod containers;
 #[path = "plan_cases/host.rs"]
 mod host;
+#[path = "plan_cases/ipv6.rs"]
+mod ipv6;
 #[path = "plan_cases/network.rs"]
 mod network;
 #[path = "plan_cases/power.rs"]
@@ -18,8 +20,8 @@ mod traffic;
 use std::fmt::Write as _;
 
 use fleet::model::{
-    Consequence, ContainerName, ContainerState, Fleet, Forwarding, Host, LinkState, Ownership, Plan, RunState, Running,
-    StepId, TableState,
+    Consequence, ContainerName, ContainerState, Fleet, Forwarding, Host, LinkState, Ownership, PerFamily, Plan,
+    RunState, Running, StepId, TableState,
 };
 use fleet::plan::plan;
 
@@ -75,7 +77,10 @@ fn set_traffic(host: &mut Host, fleet: &Fleet) {
     }
     host.firewall.table = TableState::Ours;
     host.firewall.chains.extend(fleet.chains());
-    host.forwarding.ipv4 = Forwarding { is_on: fleet.needs_forwarding(), is_recorded: fleet.needs_forwarding() };
+    host.forwarding = PerFamily::each(|family| {
+        let needed = fleet.needs_forwarding(family);
+        Forwarding { is_on: needed, is_recorded: needed }
+    });
 }
 
 fn name(text: &str) -> ContainerName {

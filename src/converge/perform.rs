@@ -89,8 +89,10 @@ impl HostPerformer {
     fn known_host(&self, spec: &ContainerSpec) -> String {
         let key = self.host_key(&self.fleet.name, &spec.name);
         let key: Vec<&str> = key.public.split_ascii_whitespace().take(2).collect();
-        let address = spec.address().map(|address| format!(",{address}")).unwrap_or_default();
-        format!("{},{}{address} {}\n", spec.name, spec.guest.hostname, key.join(" "))
+        let addresses = spec.addresses().map(|address| address.to_string());
+        let names: Vec<String> =
+            [spec.name.to_string(), spec.guest.hostname.clone()].into_iter().chain(addresses).collect();
+        format!("{} {}\n", names.join(","), key.join(" "))
     }
 
     /// Makes the container and sets its guest up; it appears when all of it is there.

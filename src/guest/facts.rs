@@ -1,10 +1,10 @@
 //! What templates can say of a container.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
 use super::host_table::HostTable;
@@ -52,6 +52,11 @@ struct LinkFacts<'a> {
     cidr: Option<Ipv4Net>,
     /// The default route, if it leads there: `10.42.0.1`.
     gateway: Option<Ipv4Addr>,
+    /// The same of IPv6: `fd00::5`, `64`, `fd00::5/64`, `fd00::1`.
+    address6: Option<Ipv6Addr>,
+    prefix6: Option<u8>,
+    cidr6: Option<Ipv6Net>,
+    gateway6: Option<Ipv6Addr>,
     /// Link-layer address: `02:…`.
     mac: String,
 }
@@ -65,6 +70,10 @@ impl<'a> LinkFacts<'a> {
             netmask: link.address.map(|address| address.netmask()),
             cidr: link.address,
             gateway: link.gateway,
+            address6: link.address6.map(|address| address.addr()),
+            prefix6: link.address6.map(|address| address.prefix_len()),
+            cidr6: link.address6,
+            gateway6: link.gateway6,
             mac: link.mac.to_string(),
         }
     }

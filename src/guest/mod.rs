@@ -30,7 +30,7 @@ pub use host_key::HostKey;
 pub use host_table::HostTables;
 pub use resolvers::host_resolvers;
 
-use crate::model::ContainerRecord;
+use crate::model::{ContainerRecord, IpFamily};
 use crate::sys::RootDir;
 
 /// When a guest is provisioned.
@@ -52,7 +52,9 @@ pub fn provision(
     occasion: Occasion,
 ) -> Result<Vec<String>, GuestError> {
     let guest = &record.spec.guest;
-    let dns = if guest.dns.is_empty() { host_resolvers() } else { guest.dns.clone() };
+    let has_ipv6 = record.spec.addresses().any(|address| address.is_ipv6());
+    let families: &[IpFamily] = if has_ipv6 { &IpFamily::ALL } else { &[IpFamily::Ipv4] };
+    let dns = if guest.dns.is_empty() { host_resolvers(families) } else { guest.dns.clone() };
     let renderer = facts::Renderer::new(record, hosts.of(record.spec.network_names()), dns)?;
     let editor = edit::Editor::new(root);
     names::ensure_names(&editor, &renderer, &guest.machine_id)?;

@@ -253,6 +253,8 @@ impl Site<'_> {
             host_name: format!("fv{host_name}"),
             address: Some(Ipv4Net::new(address, network.subnet.prefix_len()).ok()?),
             gateway: (position == 0).then_some(network.gateway),
+            address6: None,
+            gateway6: None,
             mac: mac(self.fleet, link, name),
             isolated: network.isolated,
         })

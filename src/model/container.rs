@@ -1,13 +1,13 @@
 //! A container: as asked for, as recorded, as found.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, LastExit,
-    Limits, LinkSpec, MountSpec, MountState, NetworkName, PortForward, Seccomp, SecuritySpec,
+    Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, IpFamily,
+    LastExit, Limits, LinkSpec, MountSpec, MountState, NetworkName, PortForward, Seccomp, SecuritySpec,
 };
 
 /// The program that runs as PID 1.
@@ -142,7 +142,13 @@ impl ContainerSpec {
     /// The link that its published ports lead to: the first that has an address.
     #[must_use]
     pub fn published_link(&self) -> Option<&LinkSpec> {
-        self.links.iter().find(|link| link.address.is_some())
+        self.links.iter().find(|link| link.addresses().next().is_some())
+    }
+
+    /// The addresses that others know it by: the first of each family.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let first = |family| self.links.iter().find_map(|link| link.address_of(family));
+        IpFamily::ALL.into_iter().filter_map(first).map(|address| address.addr())
     }
 
     /// In what ways it is less isolated than an ordinary container, in words.

@@ -128,6 +128,20 @@ pub enum Egress {
     Only(Vec<Destination>),
 }
 
+impl Egress {
+    /// Whether some host of `family` may be reached.
+    #[must_use]
+    pub fn reaches(&self, family: IpFamily) -> bool {
+        match self {
+            Egress::All => true,
+            Egress::None => false,
+            Egress::Only(destinations) => {
+                destinations.iter().any(|destination| IpFamily::of(destination.net.addr()) == family)
+            }
+        }
+    }
+}
+
 /// Hosts that containers may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
@@ -195,6 +209,13 @@ pub struct LinkSpec {
     pub address: Option<Ipv4Net>,
     /// Where the guest's default route leads, if this is the link that has it.
     pub gateway: Option<Ipv4Addr>,
+    /// The guest's IPv6 address on it, with the subnet's prefix length, if the network has a subnet for it. Without one the
+    /// guest speaks no IPv6 there: the multicast of many who do grows with the square of their number.
+    #[serde(default)]
+    pub address6: Option<Ipv6Net>,
+    /// Where its default route for IPv6 leads.
+    #[serde(default)]
+    pub gateway6: Option<Ipv6Addr>,
     /// The link-layer address of the guest's end.
     pub mac: MacAddress,
     /// Whether the bridge keeps it from other isolated ports.
@@ -203,6 +224,22 @@ pub struct LinkSpec {
 }
 
 impl LinkSpec {
+    /// The guest's addresses on it, with the subnets' prefix lengths.
+    pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
+        self.address.map(IpNet::from).into_iter().chain(self.address6.map(IpNet::from))
+    }
+
+    /// The guest's address of `family` on it.
+    #[must_use]
+    pub fn address_of(&self, family: IpFamily) -> Option<IpNet> {
+        self.addresses().find(|address| IpFamily::of(address.addr()) == family)
+    }
+
+    /// Where the guest's default routes lead.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.gateway.map(IpAddr::from).into_iter().chain(self.gateway6.map(IpAddr::from))
+    }
+
     /// The name of a guest's only link.
     #[must_use]
     pub fn first_name() -> String {

@@ -216,6 +216,12 @@ impl Rule {
         self.address(Payload::Destination, Comparison::Equal, net.into())
     }
 
+    /// Packets of the family of `net` to elsewhere.
+    #[must_use]
+    pub fn not_destination(self, net: impl Into<IpNet>) -> Rule {
+        self.address(Payload::Destination, Comparison::NotEqual, net.into())
+    }
+
     /// Packets to an address of the host.
     #[must_use]
     pub fn to_host(self) -> Rule {

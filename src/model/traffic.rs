@@ -1,6 +1,6 @@
 //! The packet rules that the networks of a fleet ask for.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
@@ -62,27 +62,28 @@ impl Fleet {
         let published = self.containers.iter().filter_map(|spec| Some((spec, spec.published_link()?)));
         let here = published.filter(move |(_, link)| link.network == name);
         here.flat_map(|(spec, link)| {
-            let address = link.address.map(|address| address.addr());
-            spec.ports.iter().filter_map(move |port| Some(Forward { spec, address: address?, port }))
+            let to = move |port| link.addresses().map(move |address| Forward { spec, address: address.addr(), port });
+            spec.ports.iter().flat_map(to).filter(|forward| forward.port.is_of(forward.family()))
         })
     }
 
-    /// Whether packets of its containers go through the host.
+    /// Whether packets of `family` of its containers go through the host.
     #[must_use]
-    pub fn needs_forwarding(&self) -> bool {
-        self.networks_in_use().any(|network| self.passes_on(network))
+    pub fn needs_forwarding(&self, family: IpFamily) -> bool {
+        self.networks_in_use().any(|network| self.passes_on(network, family))
     }
 
-    /// Whether packets of the members of `network` go through the host.
+    /// Whether packets of `family` of the members of `network` go through the host.
     #[must_use]
-    pub fn passes_on(&self, network: &NetworkSpec) -> bool {
-        network.egress != Egress::None || !network.nat || self.forwards_to(network).next().is_some()
+    pub fn passes_on(&self, network: &NetworkSpec, family: IpFamily) -> bool {
+        let is_published = || self.forwards_to(network).any(|forward| forward.family() == family);
+        network.subnet_of(family).is_some() && (network.egress.reaches(family) || !network.nat || is_published())
     }
 
     /// Whether ports are published on the host's loopback addresses that lead to containers by way of `network`.
     #[must_use]
     pub fn is_on_loopback(&self, network: &NetworkSpec) -> bool {
-        self.forwards_to(network).any(|forward| forward.port.is_on_loopback())
+        self.forwards_to(network).any(|forward| forward.is_on_loopback())
     }
 }
 
@@ -90,8 +91,20 @@ impl Fleet {
 #[derive(Debug, Clone, Copy)]
 struct Forward<'a> {
     spec: &'a ContainerSpec,
-    address: Ipv4Addr,
+    address: IpAddr,
     port: &'a PortForward,
+}
+
+impl Forward<'_> {
+    fn family(&self) -> IpFamily {
+        IpFamily::of(self.address)
+    }
+
+    /// Whether it is published on the host's loopback addresses. On that of IPv6 nothing is: the kernel lets nothing that
+    /// comes from another link go there, not even answers.
+    fn is_on_loopback(&self) -> bool {
+        self.family() == IpFamily::Ipv4 && self.port.is_on_loopback()
+    }
 }
 
 /// Where a published port leads, as the comment of its rules.
@@ -106,7 +119,7 @@ fn loopback() -> Ipv4Net {
 
 /// A bridge that takes packets from and to the loopback addresses would open to the guests what listens there.
 fn arriving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
-    if !forwards.iter().any(|forward| forward.port.is_on_loopback()) {
+    if !forwards.iter().any(Forward::is_on_loopback) {
         return Vec::new();
     }
     let from_bridge = || Rule::new("the host's loopback is its own").from_link(&network.bridge);
@@ -121,20 +134,22 @@ fn published<'a>(forwards: impl Iterator<Item = &'a Forward<'a>>) -> Vec<Rule> {
 fn published_port(forward: &Forward<'_>) -> Vec<Rule> {
     let Forward { spec, address, port } = *forward;
     let to_host = || {
-        let rule = Rule::new(port_comment(spec, port)).family(IpFamily::Ipv4);
-        match port.only_address() {
-            Some(own) => rule.destination(own),
-            None => rule,
+        let rule = Rule::new(port_comment(spec, port)).family(forward.family());
+        match (port.only_address(), forward.family()) {
+            (Some(own), _) => rule.destination(own),
+            (None, IpFamily::Ipv4) => rule,
+            // Who asks there is to be refused at once, and to try 127.0.0.1.
+            (None, IpFamily::Ipv6) => rule.not_destination(IpAddr::from(Ipv6Addr::LOCALHOST)),
         }
         .to_host()
         .protocol(port.protocol)
     };
     if port.host == port.guest {
-        return vec![to_host().ports(port.host..=port.last()).send_to(address.into(), None)];
+        return vec![to_host().ports(port.host..=port.last()).send_to(address, None)];
     }
     let one = |place: u16| {
         let ports = port.host + place..=port.host + place;
-        to_host().ports(ports).send_to(address.into(), Some(port.guest + place))
+        to_host().ports(ports).send_to(address, Some(port.guest + place))
     };
     (0..port.count).map(one).collect()
 }
@@ -209,12 +224,14 @@ fn leaving(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
         let nat = |subnet| Rule::new("nat").source(subnet).not_to_link(&network.bridge).masquerade();
         rules.extend(network.subnets().map(nat));
     }
-    if !forwards.is_empty() {
+    for family in IpFamily::ALL.into_iter().filter(|family| forwards.iter().any(|forward| forward.family() == *family))
+    {
         // The answer must come back by way of the host.
-        let rule = Rule::new("published ports, from a member").source(network.subnet).to_link(&network.bridge);
-        rules.push(rule.sent_elsewhere().masquerade());
+        let from_a_member =
+            |subnet| Rule::new("published ports, from a member").source(subnet).to_link(&network.bridge);
+        rules.extend(network.subnet_of(family).map(|subnet| from_a_member(subnet).sent_elsewhere().masquerade()));
     }
-    if forwards.iter().any(|forward| forward.port.is_on_loopback()) {
+    if forwards.iter().any(Forward::is_on_loopback) {
         // Nobody else knows who 127.0.0.1 is.
         let rule = Rule::new("published ports, from the host's loopback").source(loopback());
         rules.push(rule.to_link(&network.bridge).masquerade());

@@ -1,5 +1,8 @@
 //! The bridges of networks.
 
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec};
 
@@ -36,7 +39,12 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
         let failed = NetworkError::request(format!("cannot bring up the bridge `{bridge}`"));
         handle.link().set(up).execute().await.map_err(failed)?;
     }
-    for address in network.host_addresses().filter(|address| !link.addresses.contains(address)) {
+    let wanted: Vec<IpNet> = network.host_addresses().collect();
+    for address in link.addresses.iter().filter(|address| !wanted.contains(address)) {
+        let failed = NetworkError::request(format!("cannot take the address {address} from `{bridge}`"));
+        handle.address().del(address_message(index, *address)).execute().await.map_err(failed)?;
+    }
+    for address in wanted.into_iter().filter(|address| !link.addresses.contains(address)) {
         let failed = NetworkError::request(format!("cannot give `{bridge}` the address {address}"));
         let mut request = handle.address().add(index, address.addr(), address.prefix_len());
         *request.message_mut() = address_message(index, address);
@@ -72,7 +80,7 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
         NetworkState::Foreign
     } else if link.up
         && link.group == BRIDGE_GROUP
-        && network.host_addresses().all(|address| link.addresses.contains(&address))
+        && network.host_addresses().collect::<BTreeSet<_>>() == link.addresses.iter().copied().collect()
         && ipv6_use(&network.bridge) == network.ipv6()
     {
         NetworkState::Ready

@@ -11,6 +11,7 @@ use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute,
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::address::{address_message, default_route_message};
+use super::parameters::set_ipv6;
 use super::socket::RouteSocket;
 use super::traffic::isolate;
 use crate::model::LinkSpec;
@@ -80,19 +81,22 @@ fn remove_link(host_name: &str) -> io::Result<()> {
     }
 }
 
-/// Sets up the network of the calling process's namespace: `lo` and `links` up, their addresses, the default route.
+/// Sets up the network of the calling process's namespace: `lo` and `links` up, their addresses, the default routes. No
+/// link takes anything from who calls himself a router there, and one without an IPv6 address speaks no IPv6.
 pub fn configure_inside(links: &[LinkSpec]) -> io::Result<()> {
     let mut socket = RouteSocket::open()?;
     bring_up(&mut socket, LOOPBACK)?;
     for link in links {
         let inside = if_nametoindex(link.name.as_str())?;
+        // Before it is up: then the kernel begins to ask for routers.
+        set_ipv6(&link.name, link.address6.is_some())?;
         bring_up(&mut socket, inside)?;
-        if let Some(address) = link.address {
-            let address = address_message(inside, address.into());
+        for address in link.addresses() {
+            let address = address_message(inside, address);
             socket.request(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)?;
         }
-        if let Some(gateway) = link.gateway {
-            let route = default_route_message(inside, gateway.into());
+        for gateway in link.gateways() {
+            let route = default_route_message(inside, gateway);
             socket.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)?;
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::compare::{Differences, Remedy};
-use crate::model::LinkSpec;
+use crate::model::{IpFamily, LinkSpec};
 
 pub(super) fn compare(found: &mut Differences, old: &[LinkSpec], new: &[LinkSpec]) {
     let networks =
@@ -17,16 +17,19 @@ pub(super) fn compare(found: &mut Differences, old: &[LinkSpec], new: &[LinkSpec
 }
 
 fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
-    let LinkSpec { network, name, bridge, host_name, address, gateway, mac, isolated } = new;
+    let LinkSpec { network, name, bridge, host_name, address: _, gateway, address6: _, gateway6, mac, isolated } = new;
     let remedy = Remedy::ConfigureAndRestart;
     let field = |field: &str| if network.is_default() { field.to_owned() } else { format!("{network}: {field}") };
-    match (old.address, address) {
-        (Some(old), Some(new)) if old.addr() != new.addr() => {
-            found.compare(remedy, &field("ip"), &old.addr(), &new.addr());
+    for (key, family) in [("ip", IpFamily::Ipv4), ("ip6", IpFamily::Ipv6)] {
+        match (old.address_of(family), new.address_of(family)) {
+            (Some(old), Some(new)) if old.addr() != new.addr() => {
+                found.compare(remedy, &field(key), &old.addr(), &new.addr());
+            }
+            (old, new) => found.compare(remedy, &field(key), &or_none(old.as_ref()), &or_none(new.as_ref())),
         }
-        (old, new) => found.compare(remedy, &field("ip"), &or_none(old.as_ref()), &or_none(new.as_ref())),
     }
     found.compare(remedy, &field("gateway"), &or_none(old.gateway.as_ref()), &or_none(gateway.as_ref()));
+    found.compare(remedy, &field("gateway6"), &or_none(old.gateway6.as_ref()), &or_none(gateway6.as_ref()));
     found.compare(remedy, &field("mac"), &old.mac, mac);
     found.compare(remedy, &field("name"), &old.name, name);
     found.compare(remedy, &field("bridge"), &old.bridge, bridge);

@@ -1,16 +1,16 @@
 //! An address that one container gives up and another one gets in the same plan.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::steps::{Draft, Place};
-use crate::model::{ContainerName, ContainerSpec};
+use crate::model::{ContainerName, ContainerSpec, LinkSpec};
 
 /// The addresses that change hands.
 #[derive(Debug, Default)]
 pub(super) struct Handover {
-    given_up: BTreeMap<Ipv4Addr, Vec<(ContainerName, Place)>>,
-    wanted: Vec<(Ipv4Addr, ContainerName, Place)>,
+    given_up: BTreeMap<IpAddr, Vec<(ContainerName, Place)>>,
+    wanted: Vec<(IpAddr, ContainerName, Place)>,
 }
 
 impl Handover {
@@ -35,6 +35,6 @@ impl Handover {
     }
 }
 
-fn addresses(spec: &ContainerSpec) -> impl Iterator<Item = Ipv4Addr> {
-    spec.links.iter().filter_map(|link| link.address).map(|address| address.addr())
+fn addresses(spec: &ContainerSpec) -> impl Iterator<Item = IpAddr> {
+    spec.links.iter().flat_map(LinkSpec::addresses).map(|address| address.addr())
 }

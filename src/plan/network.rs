@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::steps::{Draft, Place};
 use super::{Scene, conflict};
 use crate::model::{
-    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, FleetName, Host, Ipv6Use, LinkKind, LinkState,
-    NetworkName, NetworkSpec, NetworkState, Ownership, bridge_mark, overlap,
+    Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, FleetName, Host, Ipv6Use, LinkKind, LinkSpec,
+    LinkState, NetworkName, NetworkSpec, NetworkState, Ownership, bridge_mark, overlap,
 };
 
 /// The steps that make the fleet's networks usable. What starts must wait for those of its own networks.
@@ -18,8 +18,8 @@ pub(super) struct Ground {
     bridges: BTreeMap<NetworkName, Place>,
     /// Those that make the rules of each network.
     rules: BTreeMap<NetworkName, Place>,
-    /// The one that has the host pass packets on.
-    forwarding: Option<Place>,
+    /// Those that have the host pass packets on.
+    forwarding: Vec<Place>,
 }
 
 impl Ground {
@@ -40,14 +40,14 @@ impl Ground {
 
     /// Notes the step that has the host pass packets on.
     pub(super) fn has_forwarding(&mut self, step: Place) {
-        self.forwarding = Some(step);
+        self.forwarding.push(step);
     }
 
     /// Those that the start of a container waits for that is as `spec`.
     pub(super) fn needed_by(&self, spec: &ContainerSpec) -> impl Iterator<Item = Place> {
         let networks = spec.links.iter().map(|link| &link.network);
         let own = networks.flat_map(|name| [self.bridges.get(name), self.rules.get(name)]);
-        own.flatten().copied().chain(self.forwarding)
+        own.flatten().chain(&self.forwarding).copied()
     }
 }
 
@@ -136,6 +136,8 @@ fn lacks(fleet: &FleetName, network: &NetworkSpec, link: &LinkState) -> Vec<Stri
     }
     let missing = network.host_addresses().filter(|address| !link.addresses.contains(address));
     lacks.extend(missing.map(|address| format!("address {address} is missing")));
+    let surplus = link.addresses.iter().filter(|address| !network.host_addresses().any(|own| own == **address));
+    lacks.extend(surplus.map(|address| format!("address {address} is not of the network")));
     if link.group != BRIDGE_GROUP {
         lacks.push("it is not in the group of fleets' bridges".to_owned());
     }
@@ -180,11 +182,7 @@ fn clash(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
         if record.fleet == scene.fleet.name {
             return None;
         }
-        record
-            .spec
-            .links
-            .iter()
-            .filter_map(|link| link.address.map(IpNet::from))
-            .find_map(|taken| Some(conflict::subnet_of_fleet(network, overlaps(taken)?, record, taken)))
+        let mut addresses = record.spec.links.iter().flat_map(LinkSpec::addresses);
+        addresses.find_map(|taken| Some(conflict::subnet_of_fleet(network, overlaps(taken)?, record, taken)))
     })
 }

@@ -6,8 +6,8 @@ use super::network::{Ground, unused_reason};
 use super::steps::Draft;
 use super::{Scene, conflict};
 use crate::model::{
-    Action, Barrier, Chains, Consequence, Egress, Hook, IpFamily, Listener, NetworkName, NetworkSpec, Ownership,
-    PortForward, Rule, RunState, Traffic, port_comment,
+    Action, Chains, Consequence, Hook, IpFamily, Listener, NetworkName, NetworkSpec, Ownership, PortForward, Rule,
+    RunState, Traffic, port_comment,
 };
 
 /// So many rules are named in a reason; of more, their number is told.
@@ -26,13 +26,36 @@ pub(super) fn ensure(scene: &Scene, ground: &mut Ground, draft: &mut Draft) {
     for network in scene.fleet.networks_in_use() {
         set_rules(scene, network, ground, draft);
     }
-    if scene.fleet.needs_forwarding() && !scene.host.forwarding.ipv4.is_on {
-        let action = Action::SetForwarding { family: IpFamily::Ipv4, followed: Vec::new() };
-        let step = draft.add(action, forwarding_words(scene), Consequence::None);
-        // Nothing is passed on that the rules do not know.
-        draft.wait(step, ground.rules());
-        ground.has_forwarding(step);
+    for family in IpFamily::ALL {
+        set_forwarding(scene, family, ground, draft);
     }
+}
+
+/// A host that passes packets on forgets what routers told it by advertising themselves, and listens to them no more,
+/// unless it is told to on each link (ip-sysctl.rst, `accept_ra`). Where it passed packets on without fleet that is how it
+/// was meant to be.
+fn set_forwarding(scene: &Scene, family: IpFamily, ground: &mut Ground, draft: &mut Draft) {
+    let now = scene.host.forwarding.of(family);
+    if !scene.fleet.needs_forwarding(family) || now.is_on && !now.is_recorded {
+        return;
+    }
+    let routers = scene.host.links.iter().filter(|(_, link)| family == IpFamily::Ipv6 && link.follows_router);
+    let followed: Vec<String> = routers.map(|(name, _)| name.clone()).collect();
+    let mut reasons = Vec::new();
+    if !now.is_on {
+        reasons.push(forwarding_words(scene, family));
+    }
+    if !followed.is_empty() {
+        reasons.push(format!("accept_ra of {} 1 → 2: it goes on listening to routers there", followed.join(", ")));
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    let action = Action::SetForwarding { family, followed };
+    let step = draft.add(action, reasons.join(", "), Consequence::None);
+    // Nothing is passed on that the rules do not know.
+    draft.wait(step, ground.rules());
+    ground.has_forwarding(step);
 }
 
 fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &mut Draft) {
@@ -79,12 +102,15 @@ pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
         let delete = draft.add(Action::DeleteRules { fleet, network, bridge }, reason, Consequence::None);
         draft.wait(delete, leaving.iter().copied());
     }
-    if scene.fleet.containers.is_empty() && scene.host.forwarding.ipv4.is_recorded && is_last(scene) {
-        let reason = "1 → 0: the last fleet goes";
-        let restore = draft.add(Action::RestoreForwarding(IpFamily::Ipv4), reason, Consequence::None);
-        let all =
-            |action: &Action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. });
-        draft.wait(restore, draft.places(all));
+    for family in IpFamily::ALL {
+        if scene.fleet.containers.is_empty() && scene.host.forwarding.of(family).is_recorded && is_last(scene) {
+            let reason = "1 → 0: the last fleet goes";
+            let restore = draft.add(Action::RestoreForwarding(family), reason, Consequence::None);
+            let all = |action: &Action| {
+                matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. })
+            };
+            draft.wait(restore, draft.places(all));
+        }
     }
 }
 
@@ -177,10 +203,11 @@ fn ports_words(ports: &[(String, String, bool)]) -> Option<String> {
     Some(format!("{}{more} {is}{not} kept from other members", names.join(", ")))
 }
 
-fn forwarding_words(scene: &Scene) -> String {
-    let why = if scene.fleet.networks_in_use().any(|network| network.egress != Egress::None) {
+fn forwarding_words(scene: &Scene, family: IpFamily) -> String {
+    let networks = || scene.fleet.networks_in_use().filter(|network| network.subnet_of(family).is_some());
+    let why = if networks().any(|network| network.egress.reaches(family)) {
         "containers reach other hosts"
-    } else if scene.fleet.networks_in_use().any(|network| !network.nat) {
+    } else if networks().any(|network| !network.nat) {
         "other hosts reach containers"
     } else {
         "published ports lead to containers"
@@ -207,13 +234,13 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
     if draft.places(changes).is_empty() || scene.fleet.containers.is_empty() {
         return;
     }
-    for network in scene.fleet.networks_in_use().filter(|network| scene.fleet.passes_on(network)) {
+    for network in scene.fleet.networks_in_use() {
         let bridge = &network.bridge;
-        let concerns = |barrier: &&Barrier| barrier.family.is_none_or(|family| network.subnet_of(family).is_some());
-        for barrier in
-            scene.host.firewall.barriers.iter().filter(concerns).filter(|barrier| !barrier.is_open_for(bridge))
-        {
-            draft.refuse(conflict::barrier(bridge, &barrier.name));
+        let families = || IpFamily::ALL.into_iter().filter(|family| scene.fleet.passes_on(network, *family));
+        for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(bridge)) {
+            if families().any(|family| barrier.family.is_none_or(|only| only == family)) {
+                draft.refuse(conflict::barrier(bridge, &barrier.name));
+            }
         }
     }
     let own = scene.fleet.name.as_str();
@@ -231,7 +258,10 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
             if published.contains(port_comment(spec, port).as_str()) {
                 continue;
             }
-            let taken = |listener: &&Listener| port.meets(listener.protocol, listener.address, listener.port);
+            let has = |address| spec.addresses().any(|own| IpFamily::of(own) == IpFamily::of(address));
+            let taken = |listener: &&Listener| {
+                port.meets(listener.protocol, listener.address, listener.port) && listener.address.is_none_or(has)
+            };
             if let Some(listener) = scene.host.listeners.iter().find(taken) {
                 draft.refuse(conflict::port_of_process(&spec.name, port, *listener));
             }

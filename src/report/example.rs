@@ -37,6 +37,8 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
             host_name: format!("v{name}"),
             address: "10.42.0.11/24".parse().ok(),
             gateway: "10.42.0.1".parse().ok(),
+            address6: None,
+            gateway6: None,
             mac: MacAddress::derive(&[name]),
             isolated: false,
         }],

@@ -25,13 +25,18 @@ fn cells(row: &RowJson) -> Vec<String> {
     vec![
         row.name.clone(),
         row.state.as_str().to_owned(),
-        or_dash(row.ip.clone()),
+        addresses(row),
         or_dash(row.image.as_deref().map(image)),
         memory(row),
         or_dash(row.cpus.map(|cpus| cpus.to_string())),
         or_dash(row.uptime_s.map(uptime)),
         if notes.is_empty() { "-".to_owned() } else { notes.join("; ") },
     ]
+}
+
+fn addresses(row: &RowJson) -> String {
+    let addresses: Vec<&str> = [&row.ip, &row.ip6].into_iter().flatten().map(String::as_str).collect();
+    if addresses.is_empty() { "-".to_owned() } else { addresses.join(" ") }
 }
 
 /// Of a file its name: the whole path is in the JSON.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::{
     ContainerName, ContainerRecord, ContainerSpec, ContainerState, EngineKind, Fleet, FleetName, Host, InitKind,
-    LastExit, MonitorState, Ownership, Restarting, RunState, Running,
+    IpFamily, LastExit, MonitorState, Ownership, Restarting, RunState, Running,
 };
 
 /// The document of `fleet status`.
@@ -25,6 +25,7 @@ pub(super) struct RowJson {
     /// What runs as PID 1, if it is a known init.
     pub(super) init: Option<InitKind>,
     pub(super) ip: Option<String>,
+    pub(super) ip6: Option<String>,
     pub(super) hostname: Option<String>,
     pub(super) image: Option<String>,
     pub(super) engine: EngineKind,
@@ -148,6 +149,7 @@ fn row(fleet: &Fleet, spec: Option<&ContainerSpec>, state: Option<&ContainerStat
         pid: None,
         init: None,
         ip: None,
+        ip6: None,
         hostname: None,
         image: None,
         engine: fleet.engine,
@@ -178,7 +180,9 @@ fn row(fleet: &Fleet, spec: Option<&ContainerSpec>, state: Option<&ContainerStat
 
 impl RowJson {
     fn describe(&mut self, spec: &ContainerSpec) {
-        self.ip = spec.address().map(|address| address.to_string());
+        let address = |family| spec.addresses().find(|address| IpFamily::of(*address) == family);
+        self.ip = address(IpFamily::Ipv4).map(|address| address.to_string());
+        self.ip6 = address(IpFamily::Ipv6).map(|address| address.to_string());
         self.hostname = Some(spec.guest.hostname.clone());
         self.image = Some(spec.image.to_string());
         self.memory.limit = spec.limits.memory.map(|bytes| bytes.0);
@@ -242,7 +246,7 @@ mod tests {
         assert_eq!(
             document,
             concat!(
-                r#"{"fleet":"dev","containers":[{"name":"agent-1","state":"running","pid":4711,"init":"busybox","ip":"10.42.0.11","#,
+                r#"{"fleet":"dev","containers":[{"name":"agent-1","state":"running","pid":4711,"init":"busybox","ip":"10.42.0.11","ip6":null,"#,
                 r#""hostname":"agent-1","image":"busybox","engine":"native","#,
                 r#""memory":{"limit":67108864,"used":1048576},"cpus":0.5,"pids":null,"uptime_s":90,"monitor":4710,"#,
                 r#""last_exit":null,"#,

@@ -1,7 +1,7 @@
 //! Fleets and hosts for tests: the fleet `dev`, and a host on which all of it runs.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use fleet::model::{
@@ -11,7 +11,7 @@ use fleet::model::{
     MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, bridge_mac,
     bridge_mark, host_table, hosts_digest,
 };
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 pub(crate) fn container_name(text: &str) -> ContainerName {
     text.parse().expect("a container name")
@@ -68,6 +68,8 @@ pub(crate) fn link_to(network: &NetworkSpec, inside: &str, container: &str, last
         host_name: format!("fl-{container}-{inside}"),
         address: Ipv4Net::new(address, network.subnet.prefix_len()).ok(),
         gateway: None,
+        address6: None,
+        gateway6: None,
         mac: MacAddress::derive(&["link", container, network.name.as_str()]),
         isolated: network.isolated,
     }
@@ -87,6 +89,8 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
             host_name: format!("fl-{name}"),
             address: Ipv4Net::new(Ipv4Addr::new(10, 42, 0, last), 24).ok(),
             gateway: Some(network().gateway),
+            address6: None,
+            gateway6: None,
             mac: MacAddress::derive(&["link", name]),
             isolated: false,
         }],
@@ -138,6 +142,21 @@ pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
         profiles: BTreeMap::new(),
         private_keys: BTreeMap::new(),
     }
+}
+
+/// `fleet` with an IPv6 subnet on its default network, whose members have the number there that they have in the other.
+pub(crate) fn with_ipv6(mut fleet: Fleet) -> Fleet {
+    let subnet: Ipv6Net = "fd00:42::/64".parse().expect("a subnet");
+    let Some(network) = fleet.networks.iter_mut().find(|network| network.name.is_default()) else { return fleet };
+    network.subnet6 = Some(subnet);
+    let gateway6 = network.gateway6();
+    for link in fleet.containers.iter_mut().flat_map(|spec| &mut spec.links).filter(|link| link.network.is_default()) {
+        let last = link.address.map_or(2, |address| address.addr().octets()[3]);
+        let address = Ipv6Addr::from(u128::from(subnet.network()) + u128::from(last));
+        link.address6 = Ipv6Net::new(address, subnet.prefix_len()).ok();
+        link.gateway6 = gateway6;
+    }
+    fleet
 }
 
 /// The range in slot `slot` of the pool.

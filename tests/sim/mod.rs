@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
     Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestSpec, Hook, Host, ID_RANGE_LENGTH,
-    ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkState, MacAddress, MonitorState, MountSource, MountSpec,
-    NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState, Traffic,
+    ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MonitorState, MountSource,
+    MountSpec, NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState,
+    Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -252,9 +253,13 @@ impl World {
             if !self.host.firewall.chains.keys().any(|chain| Hook::owner_of(chain) == owner) {
                 return Err(format!("`{name}` would run without packet rules"));
             }
-            let address = link.address.map(|address| address.addr());
+            let bridge = &self.host.links[&link.bridge];
+            if link.gateways().any(|gateway| !bridge.addresses.iter().any(|address| address.addr() == gateway)) {
+                return Err(format!("a gateway of `{name}` is not there"));
+            }
             let used = self.in_force.values().flat_map(|other| &other.spec.links);
-            if used.filter_map(|other| other.address).any(|other| Some(other.addr()) == address) {
+            let mut used = used.flat_map(LinkSpec::addresses).map(|address| address.addr());
+            if used.any(|used| link.addresses().any(|address| address.addr() == used)) {
                 return Err(format!("an address of `{name}` is in use"));
             }
         }

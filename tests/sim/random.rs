@@ -155,8 +155,12 @@ fn choice() -> impl Strategy<Value = Choice> {
 pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     let egress = prop_oneof![4 => Just(Egress::All), 1 => Just(Egress::None)];
     let nat = prop_oneof![4 => Just(true), 1 => Just(false)];
-    (specs(), egress, nat, any::<bool>()).prop_map(|(specs, egress, nat, is_declared)| {
+    let ipv6 = prop_oneof![2 => Just(false), 1 => Just(true)];
+    (specs(), egress, nat, ipv6, any::<bool>()).prop_map(|(specs, egress, nat, ipv6, is_declared)| {
         let mut fleet = build::fleet_of(specs);
+        if ipv6 {
+            fleet = build::with_ipv6(fleet);
+        }
         (fleet.networks[0].egress, fleet.networks[0].nat) = (egress, nat);
         // A network that nobody uses may be written or not.
         if is_declared || fleet.containers.iter().any(|spec| spec.link_to(&storage().name).is_some()) {

@@ -81,7 +81,9 @@ pub(super) fn run(setup: &ChildSetup<'_>) -> u8 {
 fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible, StartFailure> {
     // `/proc` is still the host's, but below `sys/net` everybody sees his own namespace. Most of the time this comes
     // before the link.
-    forgo_ipv6("default");
+    if setup.links.iter().all(|link| link.address6.is_none()) {
+        forgo_ipv6();
+    }
     let (root, dev, writable_sys) = receive_mounts(&setup.socket)?;
 
     // The id maps are written: from now on this process can be root of its namespace, and must be to own what it
@@ -108,9 +110,6 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     root.enter()?;
 
     wait_for(&setup.socket, &FromMonitor::Linked)?;
-    for link in setup.links {
-        forgo_ipv6(&link.name);
-    }
     configure_inside(setup.links).step(|| "cannot configure the links".to_owned())?;
     set_parameters(setup.security)?;
 
@@ -136,17 +135,16 @@ fn receive_mounts(socket: &MessageSocket) -> Result<(OwnedFd, OwnedFd, bool), St
     Ok((root, dev, writable_sys))
 }
 
-/// Has no IPv6 on `link`, or on those still to come if that is `default`: autoconfigured addresses of many guests on
-/// one bridge flood each other, and the cost grows with the square.
+/// Has no IPv6 on the links still to come, as [`configure_inside`] has it then.
 ///
 /// For a link that is there the kernel does not wait for the lock of all links but has the call begin anew until the
 /// lock is free (`addrconf_disable_ipv6` in net/ipv6/addrconf.c), which keeps a processor busy while others make
 /// their links. For `default` it needs no lock.
-fn forgo_ipv6(link: &str) {
-    let path = format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6");
+fn forgo_ipv6() {
+    let path = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
     // A kernel without IPv6 has no such file.
-    if fs::read_to_string(&path).is_ok_and(|text| text.trim() == "0") {
-        let _ = fs::write(&path, "1");
+    if fs::read_to_string(path).is_ok_and(|text| text.trim() == "0") {
+        let _ = fs::write(path, "1");
     }
 }
 

@@ -187,7 +187,7 @@ fn an_alpine_guest_gets_interfaces_a_console_and_doas() {
 
     auto eth0
     iface eth0 inet static
-    	pre-up ip addr flush dev eth0 || true
+    	pre-up ip -4 addr flush dev eth0 || true
     	address 10.42.0.5
     	netmask 255.255.255.0
     	gateway 10.42.0.1
@@ -247,7 +247,7 @@ fn a_sysvinit_guest_with_ifupdown_and_network_manager_gets_both() {
 
     auto eth0
     iface eth0 inet static
-    	pre-up ip addr flush dev eth0 || true
+    	pre-up ip -4 addr flush dev eth0 || true
     	address 10.42.0.5
     	netmask 255.255.255.0
     	gateway 10.42.0.1

@@ -142,6 +142,8 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
             host_name: "demo-db".to_owned(),
             address: "10.42.0.5/24".parse().ok(),
             gateway: "10.42.0.1".parse().ok(),
+            address6: None,
+            gateway6: None,
             mac: "02:00:00:00:00:05".parse().expect("an address"),
             isolated: false,
         }],

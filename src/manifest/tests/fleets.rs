@@ -85,6 +85,8 @@ fn the_smallest_fleet_derives_all_the_rest() {
                         gateway: Some(
                             10.142.82.1,
                         ),
+                        address6: None,
+                        gateway6: None,
                         mac: MacAddress(
                             [
                                 170,
