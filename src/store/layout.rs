@@ -77,6 +77,12 @@ impl Layout {
         self.images().join(&digest.0)
     }
 
+    /// The layers of images that consist of several, one directory for each.
+    #[must_use]
+    pub fn layers(&self) -> PathBuf {
+        self.state.join("layers")
+    }
+
     /// What is loaded from servers, until it is in the image store.
     #[must_use]
     pub fn downloads(&self) -> PathBuf {

@@ -6,10 +6,12 @@ mod atomic;
 mod host_changes;
 mod layout;
 mod lock;
+mod stored_image;
 mod volumes;
 
 pub use atomic::{publish_dir, sync_file_system_of, write_atomic, write_volatile};
 pub use host_changes::HostChanges;
 pub use layout::Layout;
 pub use lock::{HostLock, LockError};
+pub use stored_image::{Lower, StoredRoot, layer_trees};
 pub use volumes::Volumes;

@@ -12,11 +12,13 @@ mod keyring;
 mod memory;
 mod message;
 mod mount_attributes;
+mod overlay;
 mod pidfd;
 mod process;
 mod pty;
 mod rootdir;
 mod seccomp;
+mod squashfs;
 mod user_namespace;
 
 pub use clone::{CloneRequest, Cloned, clone_into, fork, is_single_threaded};
@@ -29,6 +31,7 @@ pub use keyring::join_new_session_keyring;
 pub use memory::give_back_memory;
 pub use message::{MessageSocket, Received};
 pub use mount_attributes::{TreeAttributes, map_ids_of_mount, set_read_only, set_tree_attributes};
+pub use overlay::{Overlay, most_overlay_lowers};
 pub use pidfd::{reaped_status, unreaped_status};
 pub use process::{
     Children, PrivilegeBounds, close_all_except, close_on_exec_from, default_signals, privilege_bounds,
@@ -37,4 +40,5 @@ pub use process::{
 pub use pty::{Pty, open_pty, peer_of};
 pub use rootdir::{FileKind, Metadata, RootDir};
 pub use seccomp::{Refusal, SystemCallFilter, Table};
+pub use squashfs::{can_map_squashfs, knows_squashfs, mount_squashfs};
 pub use user_namespace::user_namespace_of_one;

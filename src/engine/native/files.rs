@@ -42,8 +42,8 @@ fn make_open_dir(dir: &Path) -> io::Result<()> {
 pub(super) fn with_root(layout: &Layout, record: &ContainerRecord, work: &mut WithRoot<'_>) -> io::Result<WorkResult> {
     let paths = ContainerPaths::current(layout, &record.spec.name);
     let Some(state) = RunFile::load_running(&paths.run_state()) else {
-        let image = layout.image(&record.image).join("rootfs");
-        let root = RootDir::new(mount_plain(&image, &paths)?);
+        let lowers = layout.stored_root(&record.image).lowers()?;
+        let root = RootDir::new(mount_plain(&lowers, &paths)?);
         return Ok(work(&root));
     };
     let init = state.init.open().ok_or(io::ErrorKind::NotFound)?;

@@ -251,7 +251,7 @@ fn machine_with(layout: &Layout, name: &ContainerName, hierarchies: &Hierarchies
     let record: ContainerRecord = serde_json::from_slice(&std::fs::read(paths.record())?)?;
     Ok(Machine {
         volumes: layout.volumes(&record.fleet),
-        image_root: layout.image(&record.image).join("rootfs"),
+        image: layout.stored_root(&record.image),
         group: Group::new(hierarchies, &group_parent(layout), name.as_str()),
         has_cgroup2: hierarchies.has_v2(),
         record,

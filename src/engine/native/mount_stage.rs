@@ -35,13 +35,11 @@ impl MountStage {
         Ok(MountStage { places: Cell::new(0) })
     }
 
-    /// Makes two directories; returns their paths, relative to the stage.
-    pub(super) fn make_dirs(&self) -> io::Result<[String; 2]> {
-        let names = [self.next_name(), self.next_name()];
-        for name in &names {
-            mkdirat(CWD, name.as_str(), Mode::from_raw_mode(0o755))?;
-        }
-        Ok(names)
+    /// Makes a directory; returns its path, relative to the stage.
+    pub(super) fn make_dir(&self) -> io::Result<String> {
+        let name = self.next_name();
+        mkdirat(CWD, name.as_str(), Mode::from_raw_mode(0o755))?;
+        Ok(name)
     }
 
     fn next_name(&self) -> String {

@@ -14,9 +14,10 @@ use super::failure::{StartFailure, Step as _};
 use super::guest_root::NewMount;
 use super::mount_stage::MountStage;
 use super::mounted::Mounted;
-use super::overlay::{attach_mapped, in_private_namespace, overlay_as};
+use super::overlay::{attach_all, in_private_namespace, open_mapped, overlay_as};
 use super::start::Machine;
 use crate::model::{ID_RANGE_LENGTH, MountIds, MountSource, MountSpec};
+use crate::store::Lower;
 use crate::sys::{TreeAttributes, set_tree_attributes, user_namespace_of_one};
 
 /// What keeps ids from being mapped.
@@ -112,11 +113,11 @@ impl Opener<'_> {
     fn overlay(&self, path: &Path, stage: &MountStage) -> Result<OwnedFd, StartFailure> {
         let layer = self.machine.paths.mount_layer(&self.mount.target);
         ensure_layer(&layer, path).step(|| format!("cannot make the layer `{}`", layer.display()))?;
-        let [lower_at, layer_at] = stage.make_dirs().step(|| "cannot make places for the layers".to_owned())?;
-        attach_mapped(path, Path::new(&lower_at), self.user_namespace)?;
-        attach_mapped(&layer, Path::new(&layer_at), self.user_namespace)?;
-        let (upper, work) = (format!("{layer_at}/upper"), format!("{layer_at}/work"));
-        let mount = overlay_as(self.machine.record.root_id(), &lower_at, &upper, &work)
+        let lower = open_mapped(&Lower::Directory(path.to_owned()), self.user_namespace)?;
+        let layer = open_mapped(&Lower::Directory(layer), self.user_namespace)?;
+        let place = stage.make_dir().step(|| "cannot make a place for the layers".to_owned())?;
+        let mount = attach_all([&lower, &layer].into_iter(), Path::new(&place))
+            .and_then(|()| overlay_as(self.machine.record.root_id(), &[lower], &layer))
             .step(|| "cannot mount the overlay".to_owned())?;
         self.restrict(&mount, None)?;
         Ok(mount)

@@ -1,33 +1,48 @@
-//! The container's root file system: the image below, the container's own layer above, each shown with the
+//! The container's root file system: the layers of the image below, the container's own above, each shown with the
 //! container's ids (Documentation/filesystems/{overlayfs,idmappings}.rst).
 //!
-//! On disk both layers belong to the guest's ids unshifted: nothing is copied and nothing chowned.
+//! On disk all layers belong to the guest's ids unshifted: nothing is copied and nothing chowned.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, open};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
-};
+use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree};
 
 use super::failure::{StartFailure, Step as _};
 use super::paths::ContainerPaths;
-use crate::sys::{map_ids_of_mount, set_filesystem_ids};
+use crate::store::Lower;
+use crate::sys::{Overlay, map_ids_of_mount, mount_squashfs, set_filesystem_ids};
 
-/// Mounts the root file system of a container that is about to start, detached, its ids those of `user_namespace`,
-/// whose root is the host's `base`; a privileged container has none. The caller has one thread.
+/// Mounts the root file system of a container that is about to start, detached: `lowers` and the container's own layer,
+/// their ids those of `user_namespace`, whose root is the host's `base`; a privileged container has none. The caller has
+/// one thread.
 pub(super) fn mount_for_guest(
-    image: &Path,
+    lowers: &[Lower],
     paths: &ContainerPaths,
     user_namespace: Option<BorrowedFd<'_>>,
     base: u32,
 ) -> Result<OwnedFd, StartFailure> {
-    // Until Linux 6.13, overlayfs takes as layers only what is attached in the caller's mount namespace.
-    in_private_namespace(|| mount_in_private(image, paths, user_namespace, base))
+    let lowers: Vec<OwnedFd> =
+        lowers.iter().map(|lower| open_mapped(lower, user_namespace)).collect::<Result<_, _>>()?;
+    let layer = open_mapped(&Lower::Directory(paths.layer()), user_namespace)?;
+    let step = || "cannot mount the overlay of the root file system".to_owned();
+    match overlay_as(base, &lowers, &layer) {
+        Err(error) if wants_attached(&error) => in_private_namespace(|| {
+            attach_all(lowers.iter().chain([&layer]), &paths.rootfs()).step(step)?;
+            overlay_as(base, &lowers, &layer).step(step)
+        }),
+        mounted => mounted.step(step),
+    }
+}
+
+/// Until Linux 6.15, overlayfs takes as layers only what is attached in the caller's mount namespace.
+fn wants_attached(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
 }
 
 /// Does `work` in a mount namespace that lives only for that moment, so that the host never sees what is attached.
@@ -35,83 +50,94 @@ pub(super) fn mount_for_guest(
 pub(super) fn in_private_namespace<T>(work: impl FnOnce() -> Result<T, StartFailure>) -> Result<T, StartFailure> {
     let host = open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .step(|| "cannot open the mount namespace".to_owned())?;
-    unshare(CloneFlags::CLONE_NEWNS).step(|| "cannot make a mount namespace".to_owned())?;
-    let worked = mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .step(|| "cannot cut the mount namespace off the host's".to_owned())
-        .and_then(|()| work());
+    let worked = leave_namespace().step(|| "cannot make a mount namespace".to_owned()).and_then(|()| work());
     setns(host.as_fd(), CloneFlags::CLONE_NEWNS).step(|| "cannot go back to the host's mount namespace".to_owned())?;
     worked
 }
 
-fn mount_in_private(
-    image: &Path,
-    paths: &ContainerPaths,
-    user_namespace: Option<BorrowedFd<'_>>,
-    base: u32,
-) -> Result<OwnedFd, StartFailure> {
-    attach_mapped(image, &paths.rootfs(), user_namespace)?;
-    attach_mapped(&paths.layer(), &paths.layer(), user_namespace)?;
-    // Relative paths: a string option has at most 255 bytes, and a comma or colon in a path would end it.
-    let dir = open(paths.dir(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    dir.and_then(|dir| rustix::process::fchdir(&dir)).step(|| format!("cannot enter `{}`", paths.dir().display()))?;
-    overlay_as(base, "rootfs", "fs/upper", "fs/work")
-        .step(|| "cannot mount the overlay of the root file system".to_owned())
+/// Makes a mount namespace for the calling thread, out of which nothing gets.
+fn leave_namespace() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    Ok(mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?)
 }
 
-/// The overlay of three directories below the working directory, mounted by the guest's root, which is the host's
-/// `base`.
+/// The overlay of `lowers`, the topmost first, and the directories `upper` and `work` of `layer`, mounted by the guest's
+/// root, which is the host's `base`.
 ///
 /// overlayfs makes files in the work directory as whoever mounts. Mapped layers know no host root, so it would fall
 /// back to read-only.
-pub(super) fn overlay_as(base: u32, lower: &str, upper: &str, work: &str) -> io::Result<OwnedFd> {
+pub(super) fn overlay_as(base: u32, lowers: &[OwnedFd], layer: &OwnedFd) -> io::Result<OwnedFd> {
     set_filesystem_ids(base)?;
-    let mounted = overlay(lower, upper, work);
+    let mounted = overlay(lowers, layer, Threads::One);
     set_filesystem_ids(0)?;
     mounted
 }
 
-/// Attaches the tree at `source` to `target`, its ids those of `user_namespace`.
-pub(super) fn attach_mapped(
-    source: &Path,
-    target: &Path,
-    user_namespace: Option<BorrowedFd<'_>>,
-) -> Result<(), StartFailure> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(CWD, source, flags).step(|| format!("cannot open the layer `{}`", source.display()))?;
+/// Whether anybody else has the working directory of the calling thread.
+#[derive(Debug, Clone, Copy)]
+enum Threads {
+    /// Nobody.
+    One,
+    /// The process's other threads.
+    Many,
+}
+
+fn overlay(lowers: &[OwnedFd], layer: &OwnedFd, threads: Threads) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let (upper, work) = (openat(layer, "upper", flags, Mode::empty())?, openat(layer, "work", flags, Mode::empty())?);
+    let lowers: Vec<BorrowedFd<'_>> = lowers.iter().map(OwnedFd::as_fd).collect();
+    let overlay = Overlay { lowers: &lowers, upper: Some((upper.as_fd(), work.as_fd())) };
+    match threads {
+        Threads::One => overlay.mount(),
+        Threads::Many => overlay.mount_aside(),
+    }
+}
+
+/// Opens `lower` as a detached mount, its ids those of `user_namespace`.
+pub(super) fn open_mapped(lower: &Lower, user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, StartFailure> {
+    let path = match lower {
+        Lower::Directory(path) | Lower::Squashfs(path) => path.display(),
+    };
+    let tree = open_lower(lower).step(|| format!("cannot open the layer `{path}`"))?;
     let mapped = user_namespace.map_or(Ok(()), |namespace| map_ids_of_mount(tree.as_fd(), namespace));
-    mapped.step(|| format!("cannot map the ids of `{}`", source.display())).map_err(|failure| StartFailure {
+    mapped.step(|| format!("cannot map the ids of `{path}`")).map_err(|failure| StartFailure {
         hint: Some("the file system below it must support idmapped mounts: ext4, xfs, btrfs or tmpfs".to_owned()),
         ..failure
     })?;
-    move_mount(tree.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .step(|| format!("cannot attach the layer `{}`", source.display()))
+    Ok(tree)
+}
+
+fn open_lower(lower: &Lower) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    match lower {
+        Lower::Directory(path) => Ok(open_tree(CWD, path, flags)?),
+        Lower::Squashfs(path) => mount_squashfs(path),
+    }
+}
+
+/// Attaches all `mounts` to the directory `place`, one upon the other: they are used by their descriptors.
+pub(super) fn attach_all<'a>(mounts: impl Iterator<Item = &'a OwnedFd>, place: &Path) -> io::Result<()> {
+    for mount in mounts {
+        move_mount(mount, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    }
+    Ok(())
 }
 
 /// Mounts the root file system of a container that does not run, detached, for the host to work on: its files carry
 /// the guest's ids as they are.
-pub(super) fn mount_plain(image: &Path, paths: &ContainerPaths) -> io::Result<OwnedFd> {
-    let open = |path: &Path| open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let (lower, upper, work) = (open(image)?, open(&paths.upper())?, open(&paths.work())?);
-    let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    overlay(&path(&lower), &path(&upper), &path(&work))
-}
-
-/// The overlay of three directories. The options are the same for the host and for the guest, because redirects and
-/// the like are written into the layer.
-fn overlay(lower: &str, upper: &str, work: &str) -> io::Result<OwnedFd> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let fd = context.as_fd();
-    fsconfig_set_string(fd, "source", "fleet")?;
-    fsconfig_set_string(fd, "lowerdir", lower)?;
-    fsconfig_set_string(fd, "upperdir", upper)?;
-    fsconfig_set_string(fd, "workdir", work)?;
-    fsconfig_set_string(fd, "redirect_dir", "on")?;
-    fsconfig_set_string(fd, "xino", "auto")?;
-    fsconfig_create(fd)?;
-    let mount = fsmount(fd, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    // overlayfs falls back to read-only with a word in the kernel's log alone.
-    if fstatvfs(&mount)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Err(io::Error::other("overlayfs made it read-only (the kernel's log says why)"));
+pub(super) fn mount_plain(lowers: &[Lower], paths: &ContainerPaths) -> io::Result<OwnedFd> {
+    let lowers: Vec<OwnedFd> = lowers.iter().map(open_lower).collect::<Result<_, _>>()?;
+    let layer = open_lower(&Lower::Directory(paths.layer()))?;
+    let in_namespace = || {
+        leave_namespace()?;
+        attach_all(lowers.iter().chain([&layer]), &paths.rootfs())?;
+        overlay(&lowers, &layer, Threads::One)
+    };
+    match overlay(&lowers, &layer, Threads::Many) {
+        Err(error) if wants_attached(&error) => thread::scope(|scope| {
+            let thread = thread::Builder::new().spawn_scoped(scope, in_namespace)?;
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+        }),
+        mounted => mounted,
     }
-    Ok(mount)
 }

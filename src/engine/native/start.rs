@@ -25,14 +25,14 @@ use super::run_state::ProcessId;
 use super::system_mounts::has_udev;
 use crate::model::{ContainerRecord, ID_RANGE_LENGTH, Init, InitKind};
 use crate::network::connect_guest;
-use crate::store::Volumes;
+use crate::store::{StoredRoot, Volumes};
 use crate::sys::{CloneRequest, Cloned, MessageSocket, RootDir, clone_into, set_effective_ids};
 
 /// What one start needs.
 pub(super) struct Machine {
     pub(super) record: ContainerRecord,
     pub(super) paths: ContainerPaths,
-    pub(super) image_root: PathBuf,
+    pub(super) image: StoredRoot,
     /// The volumes of its fleet.
     pub(super) volumes: Volumes,
     pub(super) group: Group,
@@ -138,7 +138,8 @@ fn serve(
     // Only the host's root can raise limits; where even that may not, the child lowers what can be lowered.
     let _ = limit_resources(&machine.record.spec.security, pid.get().unsigned_abs());
     let mapping = user_namespace.as_ref().map(OwnedFd::as_fd);
-    let root = mount_for_guest(&machine.image_root, &machine.paths, mapping, base)?;
+    let lowers = machine.image.lowers().step(|| "cannot read what the image consists of".to_owned())?;
+    let root = mount_for_guest(&lowers, &machine.paths, mapping, base)?;
     let (init_kind, writable_sys) = examine(&machine.record.spec.init, &root)?;
     let dev = mount_dev(base, &machine.record.spec.devices)?;
     send(socket, &FromMonitor::Mounts { writable_sys }, &[root.as_fd(), dev.as_fd()])?;
