@@ -4,9 +4,9 @@ mod mirror;
 mod world;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mirror::{Fault, Image, Layer, Packing, Registry, Server};
+use mirror::{Fault, Image, Layer, Packing, Registry, Server, Stored};
 use serde_json::{Value, json};
 use world::{World, host, names_in};
 
@@ -41,16 +41,17 @@ fn fleet(host: &str, subnet: &str) -> String {
 }
 
 /// The root file system of the only image that is stored.
-fn stored(world: &World) -> PathBuf {
+fn stored(world: &World) -> Stored {
     let images = world.root().join("fleet/images");
     let names: Vec<String> = names_in(&images).into_iter().filter(|name| name.len() == 64).collect();
     assert_eq!(names.len(), 1, "{names:?}");
-    images.join(&names[0]).join("rootfs")
+    Stored::new(&world.root(), &names[0])
 }
 
-/// All in `top`: names, kinds, modes, owners, links, and the contents of files.
+/// All in `top`: names, kinds, modes, owners, link texts, and the contents of files. An overlay does not count a file's
+/// names anew when it hides one.
 fn listing(top: &Path) -> String {
-    let script = "find . -mindepth 1 -printf '%P %y %m %U:%G %n %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum";
+    let script = "find . -mindepth 1 -printf '%P %y %m %U:%G %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum";
     let top = top.to_str().expect("text");
     host("sh", &["-c", &format!("cd {top} && {{ {script}; }}")]).replace("./", "")
 }
@@ -112,7 +113,7 @@ fn layers_give_the_tree_that_umoci_makes_of_them() {
     let name = format!("oci:{}/app:1", &server.url()[7..]);
     world.fleet(&["image", "pull", &name]).expect(0);
     let bundle = image.path().join("bundle");
-    let ours = listing(&stored(&world));
+    let ours = listing(&stored(&world).path());
     mirror::run(&image.path(), "umoci", &["unpack", "--keep-dirlinks", "--image", ".:1", "bundle"]);
     assert_eq!(ours, listing(&bundle.join("rootfs")));
     assert!(ours.contains("srv/opaque/new") && !ours.contains(".wh."), "{ours}");
@@ -123,7 +124,7 @@ fn layers_give_the_tree_that_umoci_makes_of_them() {
     let name = format!("oci:{}/app@sha256:{}", &other.url()[7..], mirror::sha256(&[digest.as_bytes()]));
     world.fleet(&["image", "pull", &name]).expect(0);
     let layer = more.layer(0);
-    assert!(!other.requests().contains(&layer), "it is among the downloads");
+    assert!(!other.requests().contains(&layer), "the store has it");
     world.fleet(&["image", "prune"]).expect(0);
     assert_eq!(names_in(&world.root().join("fleet/downloads")), Vec::<String>::new());
 }
@@ -270,7 +271,7 @@ fn what_a_registry_no_longer_has_is_said_and_a_newer_build_is_offered() {
     ");
     world.fleet(&["update", &format!("oci:{}/app:1", &server.url()[7..])]).expect(0);
     world.fleet(&["image", "pull"]).expect(0);
-    assert_eq!(fs::read_to_string(stored(&world).join("x")).expect("readable"), "x\n");
+    assert_eq!(fs::read_to_string(stored(&world).path().join("x")).expect("readable"), "x\n");
 }
 
 #[test]
@@ -294,7 +295,8 @@ fn a_layer_takes_nothing_away_outside_its_tree() {
     let server = Server::new(&image.path());
     world.fleet(&["image", "pull", &format!("oci:{}/app:1", &server.url()[7..])]).expect(0);
     assert_eq!(names_in(&victim), ["file"]);
-    let inside = stored(&world).join(victim.strip_prefix("/").expect("absolute"));
+    let stored = stored(&world);
+    let inside = stored.path().join(victim.strip_prefix("/").expect("absolute"));
     assert_eq!(names_in(&inside), ["new"]);
 }
 

@@ -31,7 +31,7 @@ pub(super) fn hash(top: &Path) -> Result<String, TreeError> {
             FileType::RegularFile | FileType::Directory => {
                 let opened: Option<OwnedFd> = found.open().map_err(|error| failed()(error.into()))?;
                 let Some(opened) = opened else { return Ok(()) };
-                for (name, value) in xattrs::read(&opened).map_err(failed())? {
+                for (name, value) in xattrs::read_stored(&opened).map_err(failed())? {
                     hash.update(name.as_bytes());
                     hash.update([0]);
                     hash.update((value.len() as u64).to_le_bytes());

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, SeekFrom, Timespec, seek};
+use rustix::fs::{FileType, SeekFrom, seek};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -71,7 +71,7 @@ pub(super) fn copy(from: &Path, to: &Path, limits: Limits) -> Result<(), TreeErr
 }
 
 fn add(tree: &mut Tree, from: &Path, found: &Found<'_>) -> Result<(), TreeError> {
-    let mut attributes = attributes(found);
+    let mut attributes = Attributes::of(&found.stat);
     match found.kind() {
         FileType::Directory => {
             if let Some(directory) = read(from, found, found.open())? {
@@ -94,7 +94,7 @@ fn add(tree: &mut Tree, from: &Path, found: &Found<'_>) -> Result<(), TreeError>
 }
 
 /// Copies what is not a hole.
-fn copy_data(from: &File, to: &File) -> io::Result<()> {
+pub(super) fn copy_data(from: &File, to: &File) -> io::Result<()> {
     let mut end = 0;
     loop {
         let start = match seek(from.as_fd(), SeekFrom::Data(end)) {
@@ -108,18 +108,6 @@ fn copy_data(from: &File, to: &File) -> io::Result<()> {
         io::copy(&mut from, &mut to)?;
     }
     to.set_len(from.metadata()?.len())
-}
-
-fn attributes(found: &Found<'_>) -> Attributes {
-    let stat = &found.stat;
-    let nanoseconds = i64::try_from(stat.st_mtime_nsec).expect("nanoseconds are less than a second");
-    Attributes {
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid.into(),
-        gid: stat.st_gid.into(),
-        mtime: Timespec { tv_sec: stat.st_mtime, tv_nsec: nanoseconds },
-        xattrs: Vec::new(),
-    }
 }
 
 fn read<T>(top: &Path, found: &Found<'_>, result: rustix::io::Result<T>) -> Result<T, TreeError> {

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::draft;
 use super::format::CHUNK;
-use super::store;
 
 /// How long a file must have been left alone for its digest to be kept: a change within one tick of the file
 /// system's clock leaves no trace in its times.
@@ -134,7 +134,7 @@ impl DigestCache {
         known.files.retain(|path, _| path.exists());
         known.files.insert(path.to_owned(), (identity, digest.to_owned()));
         // Other processes may do the same without a lock, so everyone has a draft of his own; the last one wins.
-        let draft = self.path.with_file_name(store::draft_name("digests"));
+        let draft = self.path.with_file_name(draft::draft_name("digests"));
         let written = serde_json::to_vec(&known).map_err(io::Error::from);
         let _ = written.and_then(|text| fs::write(&draft, text)).and_then(|()| fs::rename(&draft, &self.path));
     }

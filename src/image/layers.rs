@@ -1,22 +1,27 @@
-//! The layers of an image, one upon the other in one tree (OCI image specification, "image layer filesystem changeset").
+//! A layer of an image becomes a tree that overlayfs puts upon others (OCI image specification, "image layer filesystem
+//! changeset"; overlayfs.rst, "whiteouts and opaque directories").
 //!
-//! A layer is read twice: what it takes away is of lower layers only, wherever in the archive that stands, so it goes before
-//! anything of the layer comes.
+//! What a layer takes away from those below becomes a mark that overlayfs knows. It is of lower layers only, wherever in
+//! the archive it stands.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek as _};
+use std::io::{self, BufReader, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{self as rfs, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+
+use super::below::{Below, Lowers};
 use super::digest::Hashing;
 use super::entries::Entries;
 use super::error::TreeError;
 use super::format::CHUNK;
 use super::pax::damaged;
 use super::remote::detect;
-use super::tree::{Limits, Tree, inside};
-use super::unpack::{Bounded, Contents, add_all};
+use super::tree::{Attributes, Limits, Missing, Tree, inside, settle};
+use super::unpack::{Bounded, Contents, add};
+use crate::sys::FileKind;
 
 /// What begins a name that stands for the absence of another one.
 const WHITEOUT: &[u8] = b".wh.";
@@ -25,16 +30,11 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What begins the names of a union file system's own files, which mean nothing.
 const BOOKKEEPING: &[u8] = b".wh..wh.";
 
-/// A layer that was loaded.
-#[derive(Debug)]
-pub(super) struct Layer<'a> {
-    /// It, packed or not.
-    pub(super) file: &'a File,
-    /// The SHA-256 of what it unpacks to.
-    pub(super) contents: &'a str,
-    /// What it may hold.
-    pub(super) limits: Limits,
-}
+/// The attribute of a directory that hides what lower layers have in it.
+const OVERLAY_OPAQUE: &str = "trusted.overlay.opaque";
+/// The attribute of a directory in which overlayfs looks for marks though there is none below it: else their names would
+/// be listed.
+const OVERLAY_ORIGIN: &str = "trusted.overlay.origin";
 
 /// What a layer takes away.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,40 +45,141 @@ enum Whiteout {
     Below(PathBuf),
 }
 
-/// Puts `layer` upon what is in `tree`.
-pub(super) fn apply(layer: &Layer<'_>, tree: &mut Tree) -> Result<(), TreeError> {
-    let mut content = Hashing::new(layer.open()?);
-    let mut whiteouts = Vec::new();
+/// A layer that was unpacked.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    /// Whether it would be another one upon other layers.
+    pub(super) leans: bool,
+    /// What may come upon it.
+    pub(super) left: Limits,
+}
+
+/// Unpacks the layer `file`, packed or not, whose SHA-256 unpacked is `contents`, into the empty directory `top`: as what
+/// lies upon `lowers`.
+pub(super) fn unpack(
+    mut file: &File,
+    contents: &str,
+    lowers: Lowers,
+    top: &Path,
+    limits: Limits,
+) -> Result<Unpacked, TreeError> {
+    file.rewind().map_err(TreeError::damaged)?;
+    let format = detect(file).map_err(TreeError::damaged)?;
+    let format = format.ok_or_else(|| TreeError::Damaged(damaged("a layer is not a tar archive")))?;
+    let content = format.decode(BufReader::with_capacity(CHUNK, file)).map_err(TreeError::damaged)?;
+    let mut content = Hashing::new(Bounded::new(content, limits));
+    let mut tree = Tree::upon(lowers, top, limits)?;
     let mut entries = Entries::new(BufReader::with_capacity(CHUNK, &mut content));
     while let Some(entry) = entries.next()? {
-        if let Some(whiteout) = Whiteout::of(&entry.name)? {
-            tree.charge(0)?;
-            whiteouts.push(whiteout);
+        match Whiteout::of(&entry.name)? {
+            Some(whiteout) => {
+                tree.charge(0)?;
+                hide(&mut tree, whiteout)?;
+            }
+            None => add(&mut tree, &mut entries, Contents::Layer, &entry)?,
         }
     }
     drop(entries);
-    if content.finish().map_err(TreeError::damaged)? != layer.contents {
+    // The rest is padding, but a decoder checks what it decoded only at its own end.
+    if content.finish().map_err(TreeError::damaged)? != contents {
         return Err(TreeError::Damaged(damaged("a layer does not unpack to what the image says")));
     }
-    tree.begin_layer();
-    for whiteout in &whiteouts {
-        match whiteout {
-            Whiteout::Name(path) => tree.remove(path)?,
-            Whiteout::Below(path) => tree.empty(path)?,
-        }
-    }
-    add_all(layer.open()?, Contents::Layer, tree)
+    finish(tree)
 }
 
-impl Layer<'_> {
-    /// What it unpacks to, from its beginning.
-    fn open(&self) -> Result<impl BufRead, TreeError> {
-        let mut file = self.file;
-        file.rewind().map_err(TreeError::damaged)?;
-        let format = detect(file).map_err(TreeError::damaged)?;
-        let format = format.ok_or_else(|| TreeError::Damaged(damaged("a layer is not a tar archive")))?;
-        let content = format.decode(BufReader::with_capacity(CHUNK, file)).map_err(TreeError::damaged)?;
-        Ok(Bounded::new(content, self.limits))
+/// Hides from `tree` what `whiteout` takes away. What lies where nothing is takes nothing away.
+fn hide(tree: &mut Tree, whiteout: Whiteout) -> Result<(), TreeError> {
+    match whiteout {
+        Whiteout::Name(path) => {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            if let (Some(place), Some(name)) = (ensure(tree, parent)?, path.file_name()) {
+                tree.lowers.remove(place.join(name));
+            }
+        }
+        Whiteout::Below(path) => {
+            if let Some(place) = ensure(tree, &path)? {
+                tree.lowers.empty(place);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The place of the directory `path`, which is there in the tree afterwards; `None` if it is neither there nor below.
+fn ensure(tree: &mut Tree, path: &Path) -> Result<Option<PathBuf>, TreeError> {
+    let failed = || TreeError::write(path);
+    let Some(place) = tree.resolve(path, Missing::Left).map_err(failed())? else {
+        tree.leans = true;
+        return Ok(None);
+    };
+    if tree.is_absent(&place).map_err(failed())? {
+        tree.resolve(path, Missing::Made).map_err(failed())?;
+    }
+    Ok(Some(place))
+}
+
+fn finish(mut tree: Tree) -> Result<Unpacked, TreeError> {
+    let leans = tree.leans || !tree.implied.is_empty();
+    for place in std::mem::take(&mut tree.implied) {
+        follow_lower(&mut tree, &place).map_err(TreeError::write(&place))?;
+    }
+    let (mut removed, emptied) = tree.lowers.hidden();
+    let is_all_gone = emptied.iter().any(|place| place.as_os_str().is_empty());
+    if is_all_gone {
+        // overlayfs does not look for a mark at the top of a layer.
+        removed = tree.lowers.names().map_err(TreeError::write(Path::new("")))?;
+    }
+    for place in emptied.iter().filter(|place| !place.as_os_str().is_empty()) {
+        set_mark(&tree, place, OVERLAY_OPAQUE, b"y").map_err(TreeError::write(place))?;
+    }
+    for place in &removed {
+        take_away(&tree, place).map_err(TreeError::write(place))?;
+    }
+    let left = tree.left();
+    tree.finish()?;
+    Ok(Unpacked { leans: leans || is_all_gone, left })
+}
+
+/// Makes the directory `place`, of which the layer says nothing, like the one below.
+fn follow_lower(tree: &mut Tree, place: &Path) -> io::Result<()> {
+    let Some(Below::Directory(found)) = tree.lower(place)? else { return Ok(()) };
+    let Some(directory) = open_directory(tree, place)? else { return Ok(()) };
+    let attributes = Attributes { xattrs: found.xattrs()?, ..Attributes::of(&found.stat) };
+    let owner = (Uid::from_raw(found.stat.st_uid), Gid::from_raw(found.stat.st_gid));
+    settle(&directory, owner, &attributes)?;
+    tree.set_time(place.to_owned(), attributes.mtime);
+    Ok(())
+}
+
+/// Marks `place` as absent, unless the layer itself has something there.
+fn take_away(tree: &Tree, place: &Path) -> io::Result<()> {
+    match tree.root().metadata(place)?.map(|found| found.kind) {
+        Some(FileKind::Directory) => return set_mark(tree, place, OVERLAY_OPAQUE, b"y"),
+        Some(FileKind::File | FileKind::Symlink | FileKind::Special) => return Ok(()),
+        None => {}
+    }
+    let parent = place.parent().unwrap_or(Path::new(""));
+    // Something else may have taken the place of the directory.
+    if open_directory(tree, parent)?.is_none() {
+        return Ok(());
+    }
+    let (dir, name) = tree.root().parent_of(place)?;
+    rfs::mknodat(&dir, &name, FileType::CharacterDevice, Mode::empty(), rfs::makedev(0, 0))?;
+    set_mark(tree, parent, OVERLAY_ORIGIN, b"")
+}
+
+fn set_mark(tree: &Tree, place: &Path, name: &str, value: &[u8]) -> io::Result<()> {
+    match open_directory(tree, place)? {
+        Some(directory) => Ok(rfs::fsetxattr(directory, name, value, XattrFlags::empty())?),
+        None => Ok(()),
+    }
+}
+
+/// The directory `place` of the layer, if it is one.
+fn open_directory(tree: &Tree, place: &Path) -> io::Result<Option<std::os::fd::OwnedFd>> {
+    match tree.root().open_at(place, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        opened => opened.map(Some),
     }
 }
 

@@ -7,23 +7,25 @@
 //! is made by mmdebstrap (`bootstrap`); all of them write through `tree`. This room knows no containers.
 
 mod apt;
+mod below;
 mod bootstrap;
 mod busybox;
 mod contents;
 mod copy;
 mod digest;
 mod download;
+mod draft;
 mod elf;
 mod entries;
 mod error;
 mod export;
 mod fetch;
 mod format;
+mod layer_store;
 mod layers;
 mod pax;
 mod registry;
 mod remote;
-mod removal;
 mod source;
 mod squashfs;
 mod squashfs_xattrs;
@@ -41,6 +43,7 @@ mod xattrs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,11 +51,11 @@ pub use error::{ImageError, TreeError, WebError};
 
 use self::digest::DigestCache;
 use self::source::{Located, Unavailable};
-use self::store::Draft;
+use self::store::{ImageDraft, ImageRecord};
 use self::tree::Limits;
 use self::turn::Turn;
 use crate::model::{Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, Transfer};
-use crate::store::Layout;
+use crate::store::{Layout, layer_trees};
 
 /// Hears how far images are.
 type Listener = Arc<dyn Fn(ImageNews) + Send + Sync>;
@@ -79,7 +82,7 @@ pub struct StoredImage {
     pub source: String,
     /// When it was stored, in seconds since 1970.
     pub created_at_s: u64,
-    /// What it takes on disk.
+    /// What it takes on disk, with layers that other images may share.
     pub bytes: u64,
     /// The build that it is, if it is one of a distribution.
     pub build: Option<Build>,
@@ -179,30 +182,32 @@ impl Images {
         let tell = |done, total| news(ImageNews::Transferred(Transfer { image: source.to_string(), done, total }));
         let local = |located: Result<Located, Unavailable>| {
             let located = located.map_err(|unavailable| unavailable_image(source, unavailable))?;
-            let draft = Draft::begin(&self.layout, digest)?;
-            fetch::fetch(&located, digest, &draft.root(), &self.digests())?;
+            let draft = ImageDraft::begin(&self.layout, digest)?;
+            fetch::fetch(&located, digest, &draft.make_root()?, &self.digests())?;
             Ok::<_, ImageError>(draft)
         };
+        // Layers stay until the image needs them.
+        let mut held = None;
         let draft = match (source, build) {
             (ImageSource::Busybox, _) => local(source::locate_busybox())?,
             (ImageSource::File { path, sha256 }, _) => local(source::locate_file(path, sha256.is_some()))?,
             (ImageSource::Https { url, sha256 }, _) => {
-                let draft = Draft::begin(&self.layout, digest)?;
-                remote::fetch_archive(&self.layout, url, sha256, &draft.root(), &tell)?;
+                let draft = ImageDraft::begin(&self.layout, digest)?;
+                remote::fetch_archive(&self.layout, url, sha256, &draft.make_root()?, &tell)?;
                 draft
             }
             (ImageSource::Bootstrap(request), _) => {
                 bootstrap::check(request).map_err(|unavailable| unavailable_image(source, unavailable))?;
-                let draft = Draft::begin(&self.layout, digest)?;
+                let draft = ImageDraft::begin(&self.layout, digest)?;
                 let tell = |stage: &str| {
                     news(ImageNews::Making { image: source.to_string(), stage: stage.to_owned() });
                 };
-                bootstrap::make(request, &draft.root(), &draft.scratch(), Limits::IMAGE, &tell)?;
+                bootstrap::make(request, &draft.make_root()?, &draft.scratch(), Limits::IMAGE, &tell)?;
                 draft
             }
             (ImageSource::Distro(_), Some(build)) => {
-                let draft = Draft::begin(&self.layout, digest)?;
-                remote::fetch_build(&self.layout, build, &draft.root(), &tell)?;
+                let draft = ImageDraft::begin(&self.layout, digest)?;
+                held = remote::fetch_build(&self.layout, build, &draft, &tell)?;
                 draft
             }
             (ImageSource::Distro(_), None) => {
@@ -210,13 +215,9 @@ impl Images {
                 return Err(unavailable_image(source, unavailable));
             }
         };
-        draft.publish(&self.layout, source, digest, build)
-    }
-
-    /// The unpacked root file system of a stored image: read-only, shared by all containers that stand on it.
-    #[must_use]
-    pub fn root(&self, digest: &ImageDigest) -> PathBuf {
-        self.layout.image(digest).join("rootfs")
+        let published = draft.publish(&self.layout, source, digest, build);
+        drop(held);
+        published
     }
 
     /// The build that the stored image `digest` is.
@@ -227,16 +228,17 @@ impl Images {
 
     /// The images in the store, by digest.
     pub fn list(&self) -> Result<Vec<StoredImage>, ImageError> {
-        let records = store::list(&self.layout)?.into_iter();
-        Ok(records
-            .map(|record| StoredImage {
+        let stored = |record: ImageRecord| {
+            let ids = self.layers(&record.digest)?;
+            Ok(StoredImage {
+                bytes: record.bytes + layer_store::bytes(&self.layout, &ids)?,
                 digest: record.digest,
                 source: record.source,
                 created_at_s: record.created_at_s,
-                bytes: record.bytes,
                 build: record.build,
             })
-            .collect())
+        };
+        store::list(&self.layout)?.into_iter().map(stored).collect()
     }
 
     /// Writes the root file system of the stored image `digest` to `path` as a tar archive packed with zstd, which `file:` and
@@ -257,15 +259,20 @@ impl Images {
         let failed = || ImageError::io("write", path);
         let file = File::create(path).map_err(failed())?;
         let encoder = zstd::Encoder::new(file, 0).map_err(failed())?;
-        let root = self.root(digest);
+        let (root, _view) = self.view(digest)?;
         let encoder = export::write(&root, encoder).map_err(|source| ImageError::Walk { path: root, source })?;
         encoder.finish().and_then(|file| file.sync_all()).map_err(failed())
     }
 
     /// Whether the stored image `digest` is as it was unpacked; `None` if that was not noted then.
     pub fn is_intact(&self, digest: &ImageDigest) -> Result<Option<bool>, ImageError> {
-        let Some(noted) = store::record(&self.layout, digest)?.contents else { return Ok(None) };
-        let root = self.root(digest);
+        let record = store::record(&self.layout, digest)?;
+        let ids = self.layers(digest)?;
+        if !ids.is_empty() {
+            return layer_store::are_intact(&self.layout, &ids).map(Some);
+        }
+        let Some(noted) = record.contents else { return Ok(None) };
+        let root = self.layout.stored_root(digest).tree();
         let found = contents::hash(&root).map_err(|source| ImageError::Walk { path: root, source })?;
         Ok(Some(found == noted))
     }
@@ -276,7 +283,23 @@ impl Images {
     pub fn prune(&self, used: &[ImageDigest]) -> Result<Vec<ImageDigest>, ImageError> {
         let downloads = self.layout.downloads();
         download::prune(&downloads).map_err(ImageError::io("tidy up", &downloads))?;
-        store::prune(&self.layout, used)
+        let removed = store::prune(&self.layout, used)?;
+        layer_store::prune(&self.layout)?;
+        Ok(removed)
+    }
+
+    fn layers(&self, digest: &ImageDigest) -> Result<Vec<String>, ImageError> {
+        let layers = self.layout.stored_root(digest).layers();
+        layers.map_err(ImageError::io("read", &self.layout.image(digest)))
+    }
+
+    /// The root file system of the stored image `digest` as one tree, and what keeps it there.
+    fn view(&self, digest: &ImageDigest) -> Result<(PathBuf, Option<OwnedFd>), ImageError> {
+        let trees = layer_trees(&self.layout.layers(), &self.layers(digest)?);
+        Ok(match layer_store::view(&trees)? {
+            Some(view) => (PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd())), Some(view)),
+            None => (self.layout.stored_root(digest).tree(), None),
+        })
     }
 
     fn digests(&self) -> DigestCache {

@@ -11,8 +11,10 @@ use super::download::{Loaded, Wanted, load};
 use super::entries::BLOCK;
 use super::error::{ImageError, TreeError};
 use super::format::{CHUNK, Format};
+use super::layer_store::Stack;
 use super::registry;
 use super::squashfs;
+use super::store::ImageDraft;
 use super::tree::Limits;
 use super::unpack::{Contents, unpack};
 use super::web::{Web, WebError};
@@ -22,8 +24,14 @@ use crate::store::Layout;
 /// Hears how many bytes there are, and how many there will be.
 pub(super) type Tell<'a> = &'a dyn Fn(u64, Option<u64>);
 
-/// Makes the root file system of `build` in the empty directory `root`.
-pub(super) fn fetch_build(layout: &Layout, build: &Build, root: &Path, tell: Tell<'_>) -> Result<(), ImageError> {
+/// Makes the root file system of `build` in `draft`. Its layers, if it has any, stay in the store as long as what is
+/// returned lives.
+pub(super) fn fetch_build<'l>(
+    layout: &'l Layout,
+    build: &Build,
+    draft: &ImageDraft,
+    tell: Tell<'_>,
+) -> Result<Option<Stack<'l>>, ImageError> {
     let web = Web::new()?;
     let load = |file: &BuildFile, before: Sha256, tell: Tell<'_>| {
         let url = build.server.join(&file.path).ok_or_else(|| ImageError::Unavailable {
@@ -43,7 +51,11 @@ pub(super) fn fetch_build(layout: &Layout, build: &Build, root: &Path, tell: Tel
         Ok::<_, ImageError>(hash)
     };
     let (loaded, contents) = match &build.files {
-        BuildFiles::Layers { .. } => return registry::fetch(layout, build, root, tell),
+        BuildFiles::Layers { .. } => {
+            let stack = registry::fetch(layout, build, tell)?;
+            draft.set_layers(&stack.ids())?;
+            return Ok(Some(stack));
+        }
         BuildFiles::Unified(file) => (load(file, Sha256::new(), tell)?, Some(Contents::Unified)),
         BuildFiles::Archive { metadata, root } => (load(root, after(metadata)?, tell)?, Some(Contents::LxcRoot)),
         BuildFiles::Squashfs { metadata, root } => (load(root, after(metadata)?, tell)?, None),
@@ -58,12 +70,13 @@ pub(super) fn fetch_build(layout: &Layout, build: &Build, root: &Path, tell: Tel
             found,
         });
     }
+    let root = draft.make_root()?;
     match contents {
-        Some(contents) => unpack_archive(&loaded, contents, root)?,
-        None => squashfs::unpack(&loaded.file, root, Limits::IMAGE).map_err(unpack_failed(&loaded.path))?,
+        Some(contents) => unpack_archive(&loaded, contents, &root)?,
+        None => squashfs::unpack(&loaded.file, &root, Limits::IMAGE).map_err(unpack_failed(&loaded.path))?,
     }
     loaded.discard();
-    Ok(())
+    Ok(None)
 }
 
 /// Makes the root file system of the archive at `url` in the empty directory `root`.

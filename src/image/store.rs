@@ -3,26 +3,24 @@
 //! Files in an image belong to the host's root and have the set-id bits that guests need, so no other user of the
 //! host may get at them: the store itself is closed to everybody else.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use rustix::fs::{self as rfs, FileType, Mode, OFlags};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::contents;
+use super::draft::{self, Draft, names};
 use super::error::{ImageError, TreeError};
 use super::turn::Turn;
 use super::walk::walk;
 use crate::model::{Build, ImageDigest, ImageSource};
-use crate::store::{Layout, publish_dir, write_atomic};
+use crate::store::{Layout, StoredRoot};
 
-/// What begins the name of everything in the store that is not finished.
-const DRAFT: &str = ".draft-";
+/// The file with what is kept with an image.
+const RECORD: &str = "image.json";
 
 /// What is kept with an image.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +31,7 @@ pub(super) struct ImageRecord {
     pub(super) digest: ImageDigest,
     /// When it was unpacked, in seconds since 1970.
     pub(super) created_at_s: u64,
-    /// What it takes on disk, each file counted once.
+    /// What it takes on disk, each file counted once, without its layers.
     pub(super) bytes: u64,
     /// The build that it is, if it is one of a distribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,46 +41,42 @@ pub(super) struct ImageRecord {
     pub(super) contents: Option<String>,
 }
 
-/// A name for something unfinished that nobody else uses, neither another process nor another thread.
-pub(super) fn draft_name(what: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{DRAFT}{what}-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
 /// Whether the store has the image. A user who may not look into it is told no.
 pub(super) fn has(layout: &Layout, digest: &ImageDigest) -> bool {
     record_path(&layout.image(digest)).is_file()
 }
 
-/// An image in the making. What is not published goes when it is dropped.
+/// An image in the making: a draft whose root file system is where that of an image is.
 #[derive(Debug)]
-pub(super) struct Draft {
-    path: PathBuf,
+pub(super) struct ImageDraft {
+    draft: Draft,
+    parts: StoredRoot,
 }
 
-impl Draft {
-    /// Makes the store if need be, and in it an empty draft of the image `digest`.
-    pub(super) fn begin(layout: &Layout, digest: &ImageDigest) -> Result<Draft, ImageError> {
-        let images = layout.images();
-        open_store(layout).map_err(ImageError::io("make", &images))?;
-        discard_drafts(&images, &format!("{DRAFT}{digest}-"))?;
-        let draft = Draft { path: images.join(draft_name(&digest.0)) };
-        let make = |path: &Path| DirBuilder::new().mode(0o755).create(path);
-        make(&draft.path).and_then(|()| make(&draft.root())).map_err(ImageError::io("make", &draft.path))?;
-        // The top of a root file system is open to all its users, whatever this process's umask is.
-        fs::set_permissions(draft.root(), Permissions::from_mode(0o755))
-            .map_err(ImageError::io("make", &draft.path))?;
-        Ok(draft)
+impl ImageDraft {
+    /// Makes an empty draft of the image `digest`.
+    pub(super) fn begin(layout: &Layout, digest: &ImageDigest) -> Result<ImageDraft, ImageError> {
+        let draft = Draft::begin(layout, &layout.images(), &digest.0)?;
+        let parts = StoredRoot::new(draft.path().to_owned(), layout.layers());
+        Ok(ImageDraft { draft, parts })
     }
 
-    /// The directory for its root file system.
-    pub(super) fn root(&self) -> PathBuf {
-        self.path.join("rootfs")
+    /// Makes the empty directory of its root file system.
+    pub(super) fn make_root(&self) -> Result<PathBuf, ImageError> {
+        self.draft.make_tree("rootfs")
     }
 
-    /// A place beside it, for what must be gone before it is published.
+    /// Makes the stored layers `ids` its root file system, the lowest first.
+    pub(super) fn set_layers(&self, ids: &[String]) -> Result<(), ImageError> {
+        if ids.is_empty() {
+            return self.make_root().map(drop);
+        }
+        self.parts.set_layers(ids).map_err(ImageError::io("write", self.draft.path()))
+    }
+
+    /// A directory that is not there, for what is only there until the image is finished.
     pub(super) fn scratch(&self) -> PathBuf {
-        self.path.join("scratch")
+        self.draft.path().join("scratch")
     }
 
     /// Makes the finished draft the image `digest` that came from `source`.
@@ -93,28 +87,16 @@ impl Draft {
         digest: &ImageDigest,
         build: Option<&Build>,
     ) -> Result<(), ImageError> {
-        let image = layout.image(digest);
         let created_at_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let bytes = disk_usage(&self.path).map_err(|source| ImageError::Unpack { path: self.path.clone(), source })?;
+        let failed = |source| ImageError::Unpack { path: self.draft.path().to_owned(), source };
+        let bytes = disk_usage(self.draft.path()).map_err(failed)?;
+        let layers = self.parts.layers().map_err(ImageError::io("read", self.draft.path()))?;
+        // What is in layers is noted with each of them.
+        let contents = if layers.is_empty() { Some(contents::hash(&self.parts.tree()).map_err(failed)?) } else { None };
         let (source, build) = (source.to_string(), build.cloned());
-        let contents = contents::hash(&self.root());
-        let contents = Some(contents.map_err(|source| ImageError::Unpack { path: self.path.clone(), source })?);
         let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, contents };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
-        let write_failed = ImageError::io("write", &image);
-        write_atomic(&record_path(&self.path), &text, 0o600)
-            .and_then(|()| sync_file_system(&self.path))
-            .map_err(write_failed)?;
-        // Without a record it is not one of ours whole, and the rename would fail.
-        retire(&image)?;
-        publish_dir(&self.path, &image).map_err(ImageError::io("publish", &image))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // After publishing there is nothing at the path; what cannot be removed now goes with the next fetch.
-        let _ = fs::remove_dir_all(&self.path);
+        self.draft.publish(RECORD, &text, &layout.image(digest))
     }
 }
 
@@ -144,76 +126,20 @@ pub(super) fn prune(layout: &Layout, used: &[ImageDigest]) -> Result<Vec<ImageDi
     for digest in unused {
         // Somebody who makes it anew would wonder.
         if let Some(_turn) = Turn::try_take(layout, &digest)? {
-            retire(&layout.image(&digest))?;
+            draft::retire(&layout.image(&digest))?;
             removed.push(digest);
         }
     }
-    for name in names(&layout.images())?.into_iter().filter(|name| name.starts_with(DRAFT)) {
-        let what = name.trim_start_matches(DRAFT).split('-').next().unwrap_or_default();
-        if let Some(_turn) = Turn::try_take(layout, &ImageDigest(what.to_owned()))? {
-            discard_drafts(&layout.images(), &name)?;
-        }
-    }
+    draft::prune(layout, &layout.images())?;
     Ok(removed)
 }
 
-/// Removes the image directory `image`, if there is one, under another name first: half an image is never seen.
-fn retire(image: &Path) -> Result<(), ImageError> {
-    let name = image.file_name().unwrap_or_default().to_string_lossy();
-    let retired = image.with_file_name(draft_name(&name));
-    match fs::rename(image, &retired) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(ImageError::io("remove", image)(error)),
-        Ok(()) => fs::remove_dir_all(&retired).map_err(ImageError::io("remove", &retired)),
-    }
-}
-
-/// Removes what killed processes left under names that begin with `prefix`.
-fn discard_drafts(images: &Path, prefix: &str) -> Result<(), ImageError> {
-    for name in names(images)?.into_iter().filter(|name| name.starts_with(prefix)) {
-        let path = images.join(name);
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ImageError::io("remove", &path)(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn open_store(layout: &Layout) -> io::Result<()> {
-    let images = layout.images();
-    DirBuilder::new().recursive(true).mode(0o711).create(layout.state())?;
-    DirBuilder::new().recursive(true).mode(0o700).create(&images)?;
-    fs::set_permissions(&images, Permissions::from_mode(0o700))
-}
-
-fn names(images: &Path) -> Result<Vec<String>, ImageError> {
-    let entries = match fs::read_dir(images) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(ImageError::io("read", images))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // All our names are text; others are not ours.
-        names.extend(entry.map_err(ImageError::io("read", images))?.file_name().into_string());
-    }
-    names.sort();
-    Ok(names)
-}
-
 fn record_path(image: &Path) -> PathBuf {
-    image.join("image.json")
+    image.join(RECORD)
 }
 
-/// Files are not synced one by one: a published image is whole after a power cut because all was written before.
-fn sync_file_system(path: &Path) -> io::Result<()> {
-    Ok(rfs::syncfs(rfs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)?)
-}
-
-fn disk_usage(top: &Path) -> Result<u64, TreeError> {
+/// What the tree `top` takes on disk in bytes, each file counted once.
+pub(super) fn disk_usage(top: &Path) -> Result<u64, TreeError> {
     let mut bytes = 0;
     let mut counted = std::collections::HashSet::new();
     walk(top, &mut |found| {

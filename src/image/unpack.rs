@@ -61,7 +61,8 @@ pub(super) fn add_all(mut reader: impl BufRead, contents: Contents, tree: &mut T
     Ok(())
 }
 
-fn add<R: BufRead>(
+/// Adds the entry `entry`, whose data come next, to `tree`.
+pub(super) fn add<R: BufRead>(
     tree: &mut Tree,
     entries: &mut Entries<R>,
     contents: Contents,

@@ -38,6 +38,15 @@ pub(super) fn write(fd: &impl AsFd, xattrs: &[Xattr]) -> io::Result<()> {
 
 /// Reads those attributes of the open file or directory `fd` that are welcome, sorted by name.
 pub(super) fn read(fd: &impl AsFd) -> io::Result<Vec<Xattr>> {
+    read_those(fd, is_welcome)
+}
+
+/// The same with what the store itself says to overlayfs.
+pub(super) fn read_stored(fd: &impl AsFd) -> io::Result<Vec<Xattr>> {
+    read_those(fd, |name| is_welcome(name) || name.starts_with(b"trusted.overlay."))
+}
+
+fn read_those(fd: &impl AsFd, is_wanted: fn(&[u8]) -> bool) -> io::Result<Vec<Xattr>> {
     let mut names = Vec::with_capacity(1024);
     match rfs::flistxattr(fd, spare_capacity(&mut names)) {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
@@ -48,7 +57,7 @@ pub(super) fn read(fd: &impl AsFd) -> io::Result<Vec<Xattr>> {
         other => drop(other?),
     }
     let mut xattrs = Vec::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| is_welcome(name)) {
+    for name in names.split(|byte| *byte == 0).filter(|name| is_wanted(name)) {
         let name = OsString::from_vec(name.to_vec());
         let mut value = Vec::with_capacity(LARGEST);
         rfs::fgetxattr(fd, name.as_os_str(), spare_capacity(&mut value))?;

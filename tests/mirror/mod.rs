@@ -4,10 +4,12 @@
 
 mod registry;
 mod serve;
+mod stored;
 mod tree;
 
 pub(crate) use registry::{Image, Layer, Packing, Registry};
 pub(crate) use serve::{Fault, Server};
+pub(crate) use stored::Stored;
 pub(crate) use tree::{Forms, Tree, root_file_system, sha256};
 
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ pub(crate) enum Packing {
 }
 
 /// A layer: its tar archive, and how it is packed.
+#[derive(Clone)]
 pub(crate) struct Layer {
     pub(crate) archive: Vec<u8>,
     pub(crate) packing: Packing,

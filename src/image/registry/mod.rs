@@ -6,8 +6,6 @@
 mod document;
 mod login;
 
-use std::path::Path;
-
 use sha2::{Digest as _, Sha256};
 
 use self::document::{Config, Descriptor, Manifest, Pulled, RegistryError};
@@ -15,10 +13,10 @@ pub(super) use self::login::{Login, Wants, bearer};
 use super::digest::hex;
 use super::download::{Wanted, load};
 use super::error::ImageError;
-use super::layers::{self, Layer};
+use super::layer_store::Stack;
 use super::remote::{Tell, gone};
 use super::source::Unavailable;
-use super::tree::{Limits, Tree};
+use super::tree::Limits;
 use super::web::{Web, WebError};
 use crate::model::{Build, BuildFiles, Distro, ImageDigest, WebUrl, native_architecture};
 use crate::store::Layout;
@@ -33,9 +31,8 @@ pub(super) fn resolve(image: &Distro) -> Result<Build, Unavailable> {
     found.map_err(|error| Unavailable { why: error.to_string(), hint: hint(&error, image) })
 }
 
-/// Makes the root file system of `build` in the empty directory `root`. The layers stay among the downloads, for other
-/// images have the same ones.
-pub(super) fn fetch(layout: &Layout, build: &Build, root: &Path, tell: Tell<'_>) -> Result<(), ImageError> {
+/// Brings the layers of `build` into the store. They stay there as long as what is returned lives.
+pub(super) fn fetch<'l>(layout: &'l Layout, build: &Build, tell: Tell<'_>) -> Result<Stack<'l>, ImageError> {
     let image = build.distro();
     let unavailable = |error: RegistryError| match error {
         RegistryError::Web(error @ WebError::Refused { status: 404, .. }) => gone(error.into(), build),
@@ -46,21 +43,22 @@ pub(super) fn fetch(layout: &Layout, build: &Build, root: &Path, tell: Tell<'_>)
     };
     let repository = Repository::new(&image).map_err(unavailable)?;
     let pulled = repository.pull(&build.fingerprint).map_err(unavailable)?;
-    let mut tree =
-        Tree::new(root, Limits::IMAGE).map_err(|source| ImageError::Unpack { path: root.to_owned(), source })?;
+    let mut stack = Stack::new(layout, Limits::IMAGE)?;
     let total = pulled.bytes();
     let mut before = 0;
-    for (layer, content) in pulled.layers.iter().zip(&pulled.contents) {
-        let url = repository.url("blobs", &format!("sha256:{}", layer.sha256)).map_err(unavailable)?;
-        let wanted = Wanted { url, sha256: &layer.sha256, size: Some(layer.size) };
-        let tell = |done: u64, _| tell(before + done, Some(total));
-        let loaded = load(&repository.web, &wanted, &layout.downloads(), Sha256::new(), &tell)
-            .map_err(|error| gone(error, build))?;
-        let layer = Layer { file: &loaded.file, contents: content, limits: Limits::IMAGE };
-        layers::apply(&layer, &mut tree).map_err(|source| ImageError::Unpack { path: loaded.path.clone(), source })?;
-        before += wanted.size.unwrap_or_default();
+    for (layer, diff_id) in pulled.layers.iter().zip(&pulled.contents) {
+        if !stack.push_stored(diff_id)? {
+            let url = repository.url("blobs", &format!("sha256:{}", layer.sha256)).map_err(unavailable)?;
+            let wanted = Wanted { url, sha256: &layer.sha256, size: Some(layer.size) };
+            let tell = |done: u64, _| tell(before + done, Some(total));
+            let loaded = load(&repository.web, &wanted, &layout.downloads(), Sha256::new(), &tell)
+                .map_err(|error| gone(error, build))?;
+            stack.push(&loaded.file, &loaded.path, diff_id)?;
+            loaded.discard();
+        }
+        before += layer.size;
     }
-    tree.finish().map_err(|source| ImageError::Unpack { path: root.to_owned(), source })
+    Ok(stack)
 }
 
 /// One repository of a registry.

@@ -55,7 +55,12 @@ impl Room {
         let digest = self.available(path);
         self.images.fetch(&file(path), &digest, None)?;
         assert_eq!(self.images.observe(&file(path)), ImageState::Stored(digest.clone()));
-        Ok(self.images.root(&digest))
+        Ok(self.root(&digest))
+    }
+
+    /// The root file system of the stored image `digest`, which is one tree.
+    fn root(&self, digest: &ImageDigest) -> PathBuf {
+        self.images.layout.stored_root(digest).tree()
     }
 }
 

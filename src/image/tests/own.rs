@@ -17,7 +17,7 @@ fn the_built_in_image_runs_in_a_root_of_its_own() {
     };
     room.images.fetch(&ImageSource::Busybox, &digest, None).expect("it is assembled");
     assert_eq!(room.images.observe(&ImageSource::Busybox), ImageState::Stored(digest.clone()));
-    let unpacked = room.images.root(&digest);
+    let unpacked = room.root(&digest);
     let script = "
         for program in sh ping hostname ip cat init poweroff; do
             which $program > /dev/null || echo $program is missing

@@ -3,6 +3,9 @@
 //! Start at [`Tree`]. Parents are resolved inside the tree as the guest would resolve them, because images with a
 //! merged `/usr` have entries below links such as `lib -> usr/lib`; the last component of a name is never followed.
 
+mod resolve;
+
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -11,19 +14,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
+pub(super) use self::resolve::Missing;
+use super::below::{Below, Lowers};
 use super::error::TreeError;
-use super::removal;
 use super::xattrs::{self, Xattr};
-use crate::sys::{FileKind, RootDir};
+use crate::sys::RootDir;
 
 /// The last user or group id that a container has.
 pub(super) const LAST_ID: u64 = 65_535;
-
-/// Links that are followed to make a missing parent, as many as the kernel follows (`path_resolution(7)`).
-const MOST_LINKS: u32 = 40;
 
 /// How much one image may hold: far more than any real one, far less than a decompression bomb.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,28 @@ pub(super) struct Attributes {
     pub(super) xattrs: Vec<Xattr>,
 }
 
+impl Attributes {
+    /// Those of `stat`; extended ones are no part of that.
+    pub(super) fn of(stat: &Stat) -> Attributes {
+        let nanoseconds = i64::try_from(stat.st_mtime_nsec).expect("nanoseconds are less than a second");
+        Attributes {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid.into(),
+            gid: stat.st_gid.into(),
+            mtime: Timespec { tv_sec: stat.st_mtime, tv_nsec: nanoseconds },
+            xattrs: Vec::new(),
+        }
+    }
+}
+
+/// A directory of the tree that something is made in.
+#[derive(Debug)]
+struct Parent {
+    opened: OwnedFd,
+    /// Its path, which in a layer has no links in it.
+    place: PathBuf,
+}
+
 /// A root file system in the making.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -61,18 +84,28 @@ pub(super) struct Tree {
     left: Limits,
     limits: Limits,
     /// The parent of the last entry: entries of one directory follow each other.
-    parent: Option<(PathBuf, Rc<OwnedFd>)>,
+    parent: Option<(PathBuf, Rc<Parent>)>,
     /// Directory times, set at the end because every new entry changes its directory's.
     directories: Vec<(PathBuf, Timespec)>,
-    /// Whether a file may take the place of a directory with what is in it, as one of a lower layer.
-    is_layered: bool,
+    /// What is below it, if it is a layer.
+    pub(super) lowers: Lowers,
+    /// Directories that were made for what is in them, and may have those below for their model.
+    pub(super) implied: BTreeSet<PathBuf>,
+    /// Whether links below have led anywhere.
+    pub(super) leans: bool,
 }
 
 impl Tree {
     /// Writes into the empty directory `top`, at most `limits`.
     pub(super) fn new(top: &Path, limits: Limits) -> Result<Tree, TreeError> {
+        Tree::upon(Lowers::default(), top, limits)
+    }
+
+    /// The same for a layer upon `lowers`: their links lead where they lead in the whole.
+    pub(super) fn upon(lowers: Lowers, top: &Path, limits: Limits) -> Result<Tree, TreeError> {
         let root = RootDir::open(top).map_err(TreeError::write(top))?;
-        Ok(Tree { root, left: limits, limits, parent: None, directories: Vec::new(), is_layered: false })
+        let (directories, implied) = (Vec::new(), BTreeSet::new());
+        Ok(Tree { root, left: limits, limits, parent: None, directories, lowers, implied, leans: false })
     }
 
     /// Makes the directory `path`, or gives the one that is there these attributes. A link to a directory stays.
@@ -115,7 +148,7 @@ impl Tree {
         self.make(path, |parent, name| rfs::mknodat(parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0))
             .and_then(|(parent, ())| {
                 settle_unopened(&parent, path, owner, attributes.mtime)?;
-                Ok(rfs::chmodat(&parent, last_of(path)?, mode, AtFlags::empty())?)
+                Ok(rfs::chmodat(&parent.opened, last_of(path)?, mode, AtFlags::empty())?)
             })
             .map_err(TreeError::write(path))
     }
@@ -123,7 +156,8 @@ impl Tree {
     /// Makes `path` another name of the file `target`, a name of this tree.
     pub(super) fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), TreeError> {
         self.charge(0)?;
-        self.link(path, target).map_err(TreeError::write(path))
+        let target = if self.lowers.is_none() { target.to_owned() } else { self.bring_up(path, target)? };
+        self.link(path, &target).map_err(TreeError::write(path))
     }
 
     /// Counts `bytes` that come with an entry against the limits, as if they were written.
@@ -135,24 +169,9 @@ impl Tree {
         Ok(())
     }
 
-    /// What comes next is a layer upon what is there.
-    pub(super) fn begin_layer(&mut self) {
-        self.is_layered = true;
-    }
-
-    /// Removes `path` with all in it, if it is there. The last component of the name is not followed.
-    pub(super) fn remove(&mut self, path: &Path) -> Result<(), TreeError> {
-        self.parent = None;
-        let removed = self.root.parent_of(path).and_then(|(parent, name)| removal::remove(&parent, &name));
-        absent_is_fine(removed).map_err(TreeError::write(path))
-    }
-
-    /// Removes all in the directory `path`, if there is one.
-    pub(super) fn empty(&mut self, path: &Path) -> Result<(), TreeError> {
-        self.parent = None;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let emptied = self.root.open_at(path, flags).and_then(|directory| removal::empty(&directory));
-        absent_is_fine(emptied).map_err(TreeError::write(path))
+    /// What is left of the limits.
+    pub(super) fn left(&self) -> Limits {
+        self.left
     }
 
     /// Sets the times of directories: the tree is as its source says.
@@ -178,39 +197,47 @@ impl Tree {
 
     fn make_directory(&mut self, path: &Path, owner: (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if path.as_os_str().is_empty() {
+        let place = if path.as_os_str().is_empty() {
             settle(&self.root.open_at(path, flags)?, owner, attributes)?;
+            PathBuf::new()
         } else {
             let (parent, name) = (self.parent_of(path)?, last_of(path)?);
-            let mkdir = || rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o700));
+            let place = parent.place.join(name);
+            let mkdir = || rfs::mkdirat(&parent.opened, name, Mode::from_raw_mode(0o700));
+            // A link to a directory, as merged-/usr images have below an older layer's `lib/`: it stays.
+            if let Some(Below::Symlink(..)) = self.lower(&place)?
+                && self.is_absent(&place)?
+                && self.leads_to_directory(&place)?
+            {
+                self.leans = true;
+                return Ok(());
+            }
             match mkdir() {
-                Err(Errno::EXIST) if self.leads_to_directory(path)? => {}
+                Err(Errno::EXIST) if self.leads_to_directory(&place)? => {}
                 Err(Errno::EXIST) => {
-                    self.clear(&parent, name)?;
+                    self.clear(&parent.opened, name)?;
                     mkdir()?;
                 }
                 made => made?,
             }
-            match rfs::openat(&parent, name, flags, Mode::empty()) {
+            match rfs::openat(&parent.opened, name, flags, Mode::empty()) {
                 Ok(directory) => settle(&directory, owner, attributes)?,
-                // A link to a directory, as merged-/usr images have below an older layer's `lib/`: it stays.
+                // The same of a link in the tree itself.
                 Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
-        }
-        self.directories.push((path.to_owned(), attributes.mtime));
+            place
+        };
+        self.implied.remove(&place);
+        self.directories.push((place, attributes.mtime));
         Ok(())
-    }
-
-    fn leads_to_directory(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.root.metadata_followed(path)?.is_some_and(|found| found.kind == FileKind::Directory))
     }
 
     fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
         let (from, old_name) = self.root.parent_of(target)?;
         let wanted = rfs::statat(&from, &old_name, AtFlags::SYMLINK_NOFOLLOW)?;
         let parent = self.parent_of(path)?;
-        match rfs::statat(&parent, last_of(path)?, AtFlags::SYMLINK_NOFOLLOW) {
+        match rfs::statat(&parent.opened, last_of(path)?, AtFlags::SYMLINK_NOFOLLOW) {
             // Already one file: to clear the name would be to lose it.
             Ok(found) if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino) => return Ok(()),
             Ok(_) | Err(Errno::NOENT) => {}
@@ -226,67 +253,48 @@ impl Tree {
         &mut self,
         path: &Path,
         attempt: impl Fn(&OwnedFd, &OsStr) -> rustix::io::Result<T>,
-    ) -> io::Result<(Rc<OwnedFd>, T)> {
+    ) -> io::Result<(Rc<Parent>, T)> {
         let (parent, name) = (self.parent_of(path)?, last_of(path)?);
-        match attempt(&parent, name) {
+        match attempt(&parent.opened, name) {
             Err(Errno::EXIST) => {
-                self.clear(&parent, name)?;
-                let made = attempt(&parent, name)?;
+                self.clear(&parent.opened, name)?;
+                let made = attempt(&parent.opened, name)?;
                 Ok((parent, made))
             }
             made => Ok((parent, made?)),
         }
     }
 
-    /// Removes the file, link or empty directory `name`; in a tree of layers a full one, too.
+    /// Removes the file, link or empty directory `name`.
     fn clear(&mut self, parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
         // The name may have been a part of the remembered parent's.
         self.parent = None;
-        if self.is_layered {
-            return removal::remove(parent, name);
-        }
         match rfs::unlinkat(parent, name, AtFlags::empty()) {
             Err(Errno::ISDIR) => Ok(rfs::unlinkat(parent, name, AtFlags::REMOVEDIR)?),
             other => Ok(other?),
         }
     }
 
-    fn parent_of(&mut self, path: &Path) -> io::Result<Rc<OwnedFd>> {
+    fn parent_of(&mut self, path: &Path) -> io::Result<Rc<Parent>> {
         let wanted = path.parent().unwrap_or(Path::new(""));
         if let Some((known, parent)) = &self.parent
             && known == wanted
         {
             return Ok(Rc::clone(parent));
         }
-        let parent = Rc::new(self.ensure_directory(wanted, MOST_LINKS)?);
+        let parent = Rc::new(self.ensure_directory(wanted)?);
         self.parent = Some((wanted.to_owned(), Rc::clone(&parent)));
         Ok(parent)
     }
 
-    /// Opens the directory that `path` leads to, making what is missing, be it where a dangling link points.
-    fn ensure_directory(&self, path: &Path, links: u32) -> io::Result<OwnedFd> {
-        match self.root.open_at(path, OFlags::PATH | OFlags::DIRECTORY) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other,
-        }
-        let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
-        let above = path.parent().unwrap_or(Path::new(""));
-        let parent = self.ensure_directory(above, links)?;
-        match rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)) {
-            Ok(()) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let made = rfs::openat(&parent, name, flags, Mode::empty())?;
-                rfs::fchown(&made, Some(Uid::ROOT), Some(Gid::ROOT))?;
-                rfs::fchmod(&made, Mode::from_raw_mode(0o755))?;
-                Ok(made)
-            }
-            Err(Errno::EXIST) => {
-                let links = links.checked_sub(1).ok_or(Errno::LOOP)?;
-                let target = rfs::readlinkat(&parent, name, Vec::new())?;
-                self.ensure_directory(&above.join(OsStr::from_bytes(target.as_bytes())), links)
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// The tree, to look into.
+    pub(super) fn root(&self) -> &RootDir {
+        &self.root
+    }
+
+    /// Has the directory `place` get its time at the end.
+    pub(super) fn set_time(&mut self, place: PathBuf, mtime: Timespec) {
+        self.directories.push((place, mtime));
     }
 }
 
@@ -318,25 +326,22 @@ pub(super) fn id(path: &Path, what: &'static str, id: u64) -> Result<u32, TreeEr
 
 /// Gives an open file or directory its owner, mode and extended attributes, in this order: chown(2) clears set-id
 /// bits and capabilities.
-fn settle(fd: &impl AsFd, (uid, gid): (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
+pub(super) fn settle(fd: &impl AsFd, (uid, gid): (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
     rfs::fchown(fd, Some(uid), Some(gid))?;
     rfs::fchmod(fd, Mode::from_raw_mode(attributes.mode & 0o7777))?;
     xattrs::write(fd, &attributes.xattrs)
 }
 
 /// Gives a link or pipe, which cannot or must not be opened, its owner and time.
-fn settle_unopened(parent: &OwnedFd, path: &Path, (uid, gid): (Uid, Gid), mtime: Timespec) -> io::Result<()> {
+fn settle_unopened(
+    Parent { opened: parent, .. }: &Parent,
+    path: &Path,
+    (uid, gid): (Uid, Gid),
+    mtime: Timespec,
+) -> io::Result<()> {
     let name = last_of(path)?;
     rfs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(rfs::utimensat(parent, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-/// What is not there need not be removed, nor what lies below something that is no directory.
-fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
-        other => other,
-    }
 }
 
 fn last_of(path: &Path) -> io::Result<&OsStr> {
