@@ -72,20 +72,35 @@ impl Group {
     /// Makes the group everywhere with its limits, before anything runs in it, and gives the guest's part of
     /// version 2 to the guest's root, `owner`.
     pub(in crate::engine::native) fn create(&self, limits: &Limits, owner: u32) -> io::Result<()> {
-        self.hierarchies.make_parent(&self.parent)?;
+        let age = match self.make_dirs(owner) {
+            // Whoever starts a monitor has made it already. It is missing where somebody has cleared up by hand.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.hierarchies.make_parent(&self.parent)?;
+                self.make_dirs(owner)?
+            }
+            made => made?,
+        };
+        match age {
+            Age::New => self.limit_files().set_first(limits),
+            Age::Old => self.set_limits(limits),
+        }
+    }
+
+    fn make_dirs(&self, owner: u32) -> io::Result<Age> {
+        let mut age = Age::New;
         for (mount, controllers) in &self.hierarchies.v1 {
-            make(&mount.join(&self.parent).join(&self.name), is_cpuset(controllers))?;
+            age = age.max(make(&mount.join(&self.parent).join(&self.name), is_cpuset(controllers))?);
         }
         if let Some((mount, controllers)) = &self.hierarchies.v2 {
             let group = mount.join(&self.parent).join(&self.name);
-            make(&group, false)?;
+            age = age.max(make(&group, false)?);
             enable(&group, controllers);
             make(&group.join("exec"), false)?;
             let guest = group.join("guest");
             make(&guest, false)?;
             delegate(&guest, owner)?;
         }
-        self.set_limits(limits)
+        Ok(age)
     }
 
     /// Lets the container's processes use only `devices`, and make nodes of any. Where the host has version 1 of the
@@ -239,14 +254,23 @@ pub(in crate::engine::native) fn groups_of(hierarchies: &Hierarchies, parent: &s
         .collect()
 }
 
+/// Since when a group has been there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Age {
+    /// It was just made: its files say what the kernel begins with.
+    New,
+    /// Earlier.
+    Old,
+}
+
 /// Makes the directory `dir` of a hierarchy. In version 1, cpuset starts without a processor and without memory
 /// nodes and then refuses processes: it inherits its parent's.
-pub(super) fn make(dir: &Path, is_cpuset_v1: bool) -> io::Result<()> {
-    match fs::create_dir(dir) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+pub(super) fn make(dir: &Path, is_cpuset_v1: bool) -> io::Result<Age> {
+    let age = match fs::create_dir(dir) {
+        Ok(()) => Age::New,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Age::Old,
         Err(error) => return Err(error),
-    }
+    };
     if is_cpuset_v1 {
         for file in ["cpuset.mems", "cpuset.cpus"] {
             if fs::read_to_string(dir.join(file))?.trim().is_empty() {
@@ -255,7 +279,7 @@ pub(super) fn make(dir: &Path, is_cpuset_v1: bool) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(age)
 }
 
 /// Lets the children of `dir` use the controllers. One that cannot be had is noticed when a limit needs it.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::io::{Disk, IoFiles};
-use crate::model::{Bytes, CpuSet, Cpus, Limits, Weight};
+use crate::model::{Bytes, CpuSet, Cpus, IoLimits, Limits, Weight};
 
 /// The period that processor time is dealt out in, in microseconds: the kernel's default.
 const PERIOD_US: u64 = 100_000;
@@ -53,9 +53,27 @@ impl LimitFiles {
     pub(super) fn set(&self, limits: &Limits) -> io::Result<()> {
         self.set_memory(limits)?;
         self.set_processors(limits)?;
-        let pids = limits.pids.map(|pids| pids.to_string());
-        write_limit(self.pids.as_ref(), "pids", ("pids.max", "pids.max"), pids.as_deref(), "max")?;
-        IoFiles { dir: self.io.as_ref(), disk: self.disk }.set(limits)
+        self.set_pids(limits)?;
+        self.set_io(limits)
+    }
+
+    /// Sets the limits of a group that was just made, and so has none: the files of those that are `None` are left
+    /// alone. There are a dozen of them, and each would be read before it is written.
+    pub(super) fn set_first(&self, limits: &Limits) -> io::Result<()> {
+        let Limits { memory, memory_high, swap, cpus, cpu_weight, cpuset, pids, io_weight, io } = limits;
+        if memory.is_some() || memory_high.is_some() || swap.is_some() {
+            self.set_memory(limits)?;
+        }
+        if cpus.is_some() || cpu_weight.is_some() || cpuset.is_some() {
+            self.set_processors(limits)?;
+        }
+        if pids.is_some() {
+            self.set_pids(limits)?;
+        }
+        if io_weight.is_some() || *io != IoLimits::default() {
+            self.set_io(limits)?;
+        }
+        Ok(())
     }
 
     fn set_memory(&self, limits: &Limits) -> io::Result<()> {
@@ -98,6 +116,15 @@ impl LimitFiles {
             write_limit(dir, "cpu", ("", "cpu.weight"), weight.as_deref(), &Weight::DEFAULT.to_string())?;
         }
         self.set_cpuset(limits.cpuset.as_ref())
+    }
+
+    fn set_pids(&self, limits: &Limits) -> io::Result<()> {
+        let pids = limits.pids.map(|pids| pids.to_string());
+        write_limit(self.pids.as_ref(), "pids", ("pids.max", "pids.max"), pids.as_deref(), "max")
+    }
+
+    fn set_io(&self, limits: &Limits) -> io::Result<()> {
+        IoFiles { dir: self.io.as_ref(), disk: self.disk }.set(limits)
     }
 
     fn set_cpuset(&self, cpuset: Option<&CpuSet>) -> io::Result<()> {
