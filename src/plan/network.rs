@@ -83,8 +83,13 @@ fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option
 /// Adds the steps that remove bridges of this fleet that it has no more use for: those of networks without members, and
 /// those that the fleet file gave other names before.
 pub(super) fn delete(scene: &Scene, ground: &Ground, draft: &mut Draft) {
-    let leaving =
-        draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. }));
+    // Nobody is asked to shut down where everybody goes: the kernel takes the bridge apart meanwhile, which is most of
+    // what a small fleet's end takes. Its rules stay until the last of its members is gone.
+    let leaving = if scene.fleet.containers.is_empty() {
+        Vec::new()
+    } else {
+        draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. }))
+    };
     let used: BTreeMap<&NetworkName, &String> =
         scene.fleet.networks_in_use().map(|network| (&network.name, &network.bridge)).collect();
     for (bridge, link) in &scene.host.links {

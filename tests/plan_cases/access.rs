@@ -175,7 +175,7 @@ fn volumes_go_with_the_fleet_after_all_that_used_them() {
     + delete-volume:former  the fleet is destroyed  (Destroy)  after [stop:a, delete:a]
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
     let kept = Fleet { keeps_volumes: true, ..fleet.emptied() };
     insta::assert_snapshot!(planned(&kept, &host), @r"
@@ -183,6 +183,6 @@ fn volumes_go_with_the_fleet_after_all_that_used_them() {
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
 }

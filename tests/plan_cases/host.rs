@@ -201,7 +201,7 @@ fn what_the_host_lacks_is_refused_when_something_is_to_start() {
     + delete:a  the fleet is destroyed  (Destroy)
     + delete-rules:fleet0  fleet `dev` has no containers  after [delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [delete:a, delete-rules:fleet0]
-    + delete-network:fleet0  fleet `dev` has no containers  after [delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ---
     + start:a  it is stopped
     ! host  the kernel has no overlayfs

@@ -79,7 +79,7 @@ fn the_last_fleet_puts_both_families_back() {
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
     + restore-forwarding:net.ipv6.conf.all.forwarding  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
 }
 

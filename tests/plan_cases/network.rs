@@ -106,14 +106,14 @@ fn a_subnet_of_another_fleet_is_refused_even_while_its_bridge_is_not_there() {
 }
 
 #[test]
-fn the_bridge_goes_after_the_last_container() {
+fn the_bridge_goes_beside_the_last_container() {
     let fleet = one();
     insta::assert_snapshot!(planned(&fleet.emptied(), &converged_host(&fleet)), @r"
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
 }
 
@@ -211,7 +211,7 @@ fn two_networks_go_with_their_fleet() {
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
     + delete-rules:fl-storage  fleet `dev` has no containers  after [stop:a, delete:a]
     + restore-forwarding:net.ipv4.ip_forward  1 → 0: the last fleet goes  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
-    + delete-network:fl-storage  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0, delete-rules:fl-storage]
+    + delete-network:fl-storage  fleet `dev` has no containers
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
 }

@@ -78,7 +78,7 @@ fn what_the_host_passed_on_before_stays_when_the_fleet_goes() {
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
 }
 
@@ -92,7 +92,7 @@ fn the_host_goes_on_passing_packets_on_for_other_fleets() {
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
     let mut host = converged_host(&fleet);
     host.firewall.is_shared = true;
@@ -100,7 +100,7 @@ fn the_host_goes_on_passing_packets_on_for_other_fleets() {
     + stop:a  the fleet is destroyed  (Destroy)
     + delete:a  the fleet is destroyed  (Destroy)  after [stop:a]
     + delete-rules:fleet0  fleet `dev` has no containers  after [stop:a, delete:a]
-    + delete-network:fleet0  fleet `dev` has no containers  after [stop:a, delete:a, delete-rules:fleet0]
+    + delete-network:fleet0  fleet `dev` has no containers
     ");
 }
 

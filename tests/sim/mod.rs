@@ -5,7 +5,7 @@
 pub(crate) mod build;
 pub(crate) mod random;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fleet::converge::{Gate, Perform, converge};
@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) files: BTreeMap<ContainerName, (GuestSpec, String)>,
     /// What each running container was started with.
     pub(crate) in_force: BTreeMap<ContainerName, ContainerRecord>,
+    /// Containers that go for good in the plan that is being carried out: they need nothing any more.
+    doomed: BTreeSet<ContainerName>,
 }
 
 /// One change of the host, which happens wholly or not at all.
@@ -43,7 +45,7 @@ type Event = Box<dyn FnOnce(&mut World) + Send>;
 impl World {
     /// The world of `host`, whose containers are what their records say.
     pub(crate) fn of(host: Host) -> World {
-        let mut world = World { host, files: BTreeMap::new(), in_force: BTreeMap::new() };
+        let mut world = World { host, files: BTreeMap::new(), in_force: BTreeMap::new(), doomed: BTreeSet::new() };
         for (name, container) in &world.host.containers {
             let Ownership::Ours(record) = &container.ownership else { continue };
             world.files.insert(name.clone(), (record.spec.guest.clone(), record.hosts.clone()));
@@ -58,12 +60,13 @@ impl World {
     /// that did.
     pub(crate) fn apply(&mut self, plan: &Plan, events: Option<usize>) -> (Outcome, usize) {
         let budget = events.unwrap_or(usize::MAX);
+        self.doomed = doomed(plan);
         let sim = Arc::new(SimHost { world: Mutex::new(self.clone()), left: Mutex::new(budget) });
         let (events, _) = mpsc::unbounded_channel();
         let (_never, stop) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let outcome = runtime.block_on(converge(plan, Arc::clone(&sim), 3, events, stop));
-        *self = sim.world().clone();
+        *self = World { doomed: BTreeSet::new(), ..sim.world().clone() };
         let left = *sim.left.lock().expect(UNPOISONED);
         (outcome, budget - left)
     }
@@ -165,7 +168,8 @@ impl World {
         if link.mac != Some(mac) || link.kind != LinkKind::Bridge {
             return Err(format!("`{bridge}` is not ours"));
         }
-        if self.in_force.values().flat_map(|record| &record.spec.links).any(|link| link.bridge == bridge) {
+        let mut staying = self.in_force.values().filter(|record| !self.doomed.contains(&record.spec.name));
+        if staying.any(|record| record.spec.links.iter().any(|link| link.bridge == bridge)) {
             return Err(format!("`{bridge}` has ports"));
         }
         Ok(vec![Box::new(move |world| drop(world.host.links.remove(&bridge)))])
@@ -373,6 +377,19 @@ impl SimHost {
         *left = left.saturating_sub(1);
         alive
     }
+}
+
+/// The containers that `plan` deletes and does not make again.
+fn doomed(plan: &Plan) -> BTreeSet<ContainerName> {
+    let mut doomed = BTreeSet::new();
+    for step in &plan.steps {
+        match &step.action {
+            Action::Delete(name) => drop(doomed.insert(name.clone())),
+            Action::Create(record) => drop(doomed.remove(&record.spec.name)),
+            _ => {}
+        }
+    }
+    doomed
 }
 
 /// The name of the volume that `mount` mounts, if it does.
