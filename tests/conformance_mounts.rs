@@ -434,3 +434,78 @@ fn a_mount_changes_in_a_privileged_and_in_a_frozen_container() {
     assert_eq!(world.sh("one", "test -e /srv/note || echo gone"), "gone\n");
     world.destroy();
 }
+
+/// Keys of nobody.
+const KEYS: [&str; 2] = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4kxfKmkyjlxKLcgfeMAqVvcVpPXRJFYbWYW5sFzYpU one@test",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEaS9nkrbVFNNRLR1RKH5lCCW2AzWo2kqvQTuyjCLSJj two@test",
+];
+
+#[test]
+fn homes_that_are_mounted_are_written_where_the_guest_sees_them() {
+    let world = world_with_data();
+    for mounts in [
+        "'store:/home'",
+        "'./data:/home:idmap=guest'",
+        "'./data:/home:overlay'",
+        "'store:/home', './data:/home/dev/data', 'inner:/home/dev/.ssh'",
+        "'store:/home/dev', 'inner:/home/dev/.ssh'",
+    ] {
+        let keys = |key: &str| {
+            format!("users: [{{name: dev, ssh_keys: ['{key}']}}]\n    ssh_keys: ['{key}']\n    mounts: [{mounts}]")
+        };
+        let look = "cd /home; cat dev/.ssh/authorized_keys | tail -n1; stat -c '%a %u %g' dev dev/.ssh dev/.ssh/authorized_keys";
+        let owners = "700 1000 1000\n700 1000 1000\n600 1000 1000\n";
+        world.write(&two(&keys(KEYS[0]))).fleet(&["apply"]).expect(0);
+        assert_eq!(world.sh("one", look), format!("{}\n{owners}", KEYS[0]), "{mounts}");
+        // While it runs, and while it does not.
+        world.write(&two(&keys(KEYS[1]))).fleet(&["apply"]).expect(0);
+        assert_eq!(world.sh("one", look), format!("{}\n{owners}", KEYS[1]), "{mounts}");
+        world.fleet(&["stop", "one"]).expect(0);
+        world.write(&two(&keys(KEYS[0]))).fleet(&["apply"]).expect(0);
+        assert_eq!(world.sh("one", look), format!("{}\n{owners}", KEYS[0]), "{mounts}");
+        assert_eq!(world.changes(), 0);
+        // Nothing lies below.
+        assert!(!world.root().join("lxc/one/fs/upper/home/dev/.ssh").exists());
+        world.destroy();
+    }
+    assert_eq!(fs::metadata(data(&world).join("dev")).expect("the second wrote it").uid(), 1000);
+}
+
+#[test]
+fn a_home_where_nothing_can_be_written_is_remarked_on() {
+    let world = world_with_data();
+    for (mount, why) in [
+        ("./data:/home", "belong to the host's users"),
+        ("./data:/home:idmap=owner", "have one owner"),
+        ("store:/home:ro", "is read-only"),
+        ("{type: tmpfs, target: /home}", "is empty at each start"),
+    ] {
+        let user = format!("users: [{{name: dev, ssh_keys: ['{}']}}]", KEYS[0]);
+        let mount = if mount.starts_with('{') { mount.to_owned() } else { format!("'{mount}'") };
+        world.write(&two(&format!("{user}\n    mounts: [{mount}]")));
+        let applied = world.fleet(&["apply"]).expect(0);
+        assert!(applied.stderr.contains(why) && applied.stderr.contains("home of `dev`"), "{applied:?}");
+        assert_eq!((world.changes(), world::names_in(&data(&world))), (0, vec!["note".to_owned()]));
+        world.destroy();
+    }
+}
+
+#[test]
+fn copies_into_a_stopped_container_go_into_its_mounts() {
+    let world = world_with_data();
+    world
+        .write(&two("mounts: ['store:/store', './data:/data:ro', './data:/over:overlay']"))
+        .fleet(&["apply"])
+        .expect(0);
+    world.fleet(&["stop", "one"]).expect(0);
+    world.fleet(&["cp", "data/note", "one:/store/note"]).expect(0);
+    world.fleet(&["cp", "data/note", "one:/over/new"]).expect(0);
+    let refused = world.fleet(&["cp", "data/note", "one:/data/new"]).expect(1);
+    assert!(refused.stderr.contains("Read-only"), "{refused:?}");
+    assert_eq!(world.sh("two", "cat /elsewhere/note"), "host\n");
+    world.fleet(&["start", "one"]).expect(0);
+    assert_eq!(world.sh("one", "cat /store/note /over/new; stat -c %u /store/note"), "host\nhost\n0\n");
+    assert!(!data(&world).join("new").exists());
+    world.destroy();
+}

@@ -26,6 +26,16 @@ pub(super) fn copy_skeleton(editor: &Editor<'_>, account: &Account) -> Result<()
     copy_directory(editor, account, Path::new(SKELETON), &account.home, DEEPEST, &mut { MOST_ENTRIES })
 }
 
+/// Gives a new user a home that belongs to root: it was made for something to be mounted on, or is a new volume.
+pub(super) fn give_home(editor: &Editor<'_>, account: &Account) -> Result<(), GuestError> {
+    let Account { home, uid, gid, .. } = account;
+    if editor.metadata(home)?.is_some_and(|now| now.kind == FileKind::Directory && now.uid == 0) && *uid != 0 {
+        let opened = editor.root().subtree(home).map_err(editor.failed("open", home))?;
+        opened.map_or(Ok(()), |dir| dir.own_top(0o700, *uid, *gid)).map_err(editor.failed("change", home))?;
+    }
+    Ok(())
+}
+
 fn copy_directory(
     editor: &Editor<'_>,
     account: &Account,

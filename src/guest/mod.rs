@@ -12,6 +12,7 @@ mod host_table;
 mod init;
 mod inittab;
 mod keys;
+mod mounted_home;
 mod names;
 mod network;
 mod placeholders;
@@ -64,5 +65,5 @@ pub fn provision(
     network::ensure_network(&editor, &renderer)?;
     sshd::ensure_host_key(&editor, host_key, occasion)?;
     init::adapt_init(&editor, occasion)?;
-    users::ensure_users(&editor, &renderer, guest)
+    users::ensure_users(&editor, &renderer, record)
 }

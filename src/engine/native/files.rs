@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 
-use super::overlay::mount_plain;
+use super::assembled::with_assembled;
 use super::paths::ContainerPaths;
 use super::run_state::RunFile;
 use crate::engine::WithRoot;
@@ -38,13 +38,12 @@ fn make_open_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Opens the root file system of the container and calls `work` on it: the one that the guest sees if it runs, else
-/// the layers mounted for the host alone.
+/// the layers, with its own mounts, for the host alone.
 pub(super) fn with_root(layout: &Layout, record: &ContainerRecord, work: &mut WithRoot<'_>) -> io::Result<WorkResult> {
     let paths = ContainerPaths::current(layout, &record.spec.name);
     let Some(state) = RunFile::load_running(&paths.run_state()) else {
         let lowers = layout.stored_root(&record.image).lowers()?;
-        let root = RootDir::new(mount_plain(&lowers, &paths)?);
-        return Ok(work(&root));
+        return with_assembled(&lowers, &paths, record, &layout.volumes(&record.fleet), |root| work(root));
     };
     let init = state.init.open().ok_or(io::ErrorKind::NotFound)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -8,6 +8,7 @@
 //! `execute` (inside).
 
 mod adopt;
+mod assembled;
 mod backoff;
 mod cgroup;
 mod child;

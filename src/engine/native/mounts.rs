@@ -145,7 +145,7 @@ impl Opener<'_> {
 
 /// Makes the layer above the host's directory `below` if it is not there. Its top is what the guest sees of the top
 /// of `below`, so it has that one's owner and mode.
-fn ensure_layer(layer: &Path, below: &Path) -> io::Result<()> {
+pub(super) fn ensure_layer(layer: &Path, below: &Path) -> io::Result<()> {
     let upper = layer.join("upper");
     if upper.exists() {
         return Ok(());

@@ -56,7 +56,7 @@ pub(super) fn in_private_namespace<T>(work: impl FnOnce() -> Result<T, StartFail
 }
 
 /// Makes a mount namespace for the calling thread, out of which nothing gets.
-fn leave_namespace() -> io::Result<()> {
+pub(super) fn leave_namespace() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     Ok(mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?)
 }
@@ -126,11 +126,17 @@ pub(super) fn attach_all<'a>(mounts: impl Iterator<Item = &'a OwnedFd>, place: &
 /// Mounts the root file system of a container that does not run, detached, for the host to work on: its files carry
 /// the guest's ids as they are.
 pub(super) fn mount_plain(lowers: &[Lower], paths: &ContainerPaths) -> io::Result<OwnedFd> {
+    mount_layers(lowers, &paths.layer(), &paths.rootfs())
+}
+
+/// The overlay of `lowers` and of the directories `upper` and `work` in `layer`, detached, their ids as they are. Where
+/// the kernel wants them attached, they are at `place`, in a namespace of their own.
+pub(super) fn mount_layers(lowers: &[Lower], layer: &Path, place: &Path) -> io::Result<OwnedFd> {
     let lowers: Vec<OwnedFd> = lowers.iter().map(open_lower).collect::<Result<_, _>>()?;
-    let layer = open_lower(&Lower::Directory(paths.layer()))?;
+    let layer = open_lower(&Lower::Directory(layer.to_owned()))?;
     let in_namespace = || {
         leave_namespace()?;
-        attach_all(lowers.iter().chain([&layer]), &paths.rootfs())?;
+        attach_all(lowers.iter().chain([&layer]), place)?;
         overlay(&lowers, &layer, Threads::One)
     };
     match overlay(&lowers, &layer, Threads::Many) {
