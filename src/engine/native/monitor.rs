@@ -192,7 +192,7 @@ impl<'a> Monitor<'a> {
             let _ = self.machine.group.kill();
             self.record(&ending);
             self.read_again()?;
-            if !self.machine.record.spec.restart.follows(&ending) || !self.pause(ran) {
+            if !self.machine.record.spec.restart.follows(&ending) || !self.pause(&ending, ran) {
                 return None;
             }
             self.read_again()?;
@@ -223,9 +223,10 @@ impl<'a> Monitor<'a> {
         Some(())
     }
 
-    /// Waits before the start that follows a run of the length `ran`; false if the sign to stop comes, or has come.
-    fn pause(&mut self, ran: Duration) -> bool {
-        let pause = self.backoff.pause_after(ran);
+    /// Waits before the start that follows a run of the length `ran` which ended like `ending`; false if the sign to
+    /// stop comes, or has come.
+    fn pause(&mut self, ending: &Ending, ran: Duration) -> bool {
+        let pause = self.backoff.pause_after(ending, ran);
         let until = Instant::now() + pause;
         self.announce(pause);
         while !self.stop_sign.has_come() {
