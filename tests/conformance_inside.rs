@@ -592,3 +592,31 @@ fn a_large_file_is_copied_whole_both_ways() {
     assert_eq!(sum(host("sha256sum", &[&world.dir.path().join("back").display().to_string()])), expected);
     world.destroy();
 }
+
+#[test]
+fn capabilities_of_programs_that_are_copied_in_count_in_the_guest_alone() {
+    let world = two();
+    let program = world.dir.path().join("program");
+    fs::copy("/bin/busybox", &program).expect("busybox-static is installed");
+    // What `setcap cap_net_raw+ep` writes.
+    let value = [&0x0200_0001_u32.to_le_bytes()[..], &0x2000_u32.to_le_bytes(), &[0; 12]].concat();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(&program, "security.capability", &value, flags).expect("we are root");
+    rustix::fs::setxattr(&program, "user.note", b"kept", flags).expect("the file system keeps them");
+    let effective = |name: &str| {
+        let show = ["exec", "--user", "1000:1000", name, "--", "/busybox", "grep", "CapEff", "/proc/self/status"];
+        world.fleet(&show).expect(0).stdout
+    };
+    world.fleet(&["stop", "inside-2"]).expect(0);
+    for name in ["inside-1", "inside-2"] {
+        world.fleet(&["cp", "program", &format!("{name}:/busybox")]).expect(0);
+        world.fleet(&["start", name]).expect(0);
+        assert_eq!(effective(name), "CapEff:\t0000000000002000\n", "{name}");
+        world.fleet(&["cp", &format!("{name}:/busybox"), "back"]).expect(0);
+        let back = world.dir.path().join("back");
+        let mut buffer = [0; 64];
+        rustix::fs::getxattr(&back, "security.capability", &mut buffer[..]).expect_err("the host gets none");
+        assert_eq!(rustix::fs::getxattr(&back, "user.note", &mut buffer[..]).expect("it came along"), 4);
+    }
+    world.destroy();
+}

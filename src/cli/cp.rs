@@ -27,7 +27,8 @@ use crate::sys::RootDir;
 /// stdin or stdout. Directories are copied with all below them: into DST if that is a directory, else to DST itself.
 /// SRC with `/.` at its end means what is in it. Symbolic links are copied as links; devices, pipes, sockets and what
 /// is mounted below SRC in the container are left out, with a note. In the container files belong to its root and keep
-/// their permission bits; on the host they belong to the caller and lose set-id bits.
+/// their permission bits; on the host they belong to the caller and lose set-id bits. Holes in files stay holes, and
+/// `user.*` attributes are kept, capabilities only on the way in; access lists, which name users of one side, are not.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     fleet cp ./nginx.conf web-1:/etc/nginx/nginx.conf\n  \

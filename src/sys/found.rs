@@ -3,14 +3,18 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as rfs, AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 
 use super::rootdir::{FileKind, Metadata, RootDir, WITHOUT_LINKS, absent_is_none, remove_at};
+use super::xattrs::{FILE_CAPABILITIES, Xattr, capabilities_of_guest, read_xattrs, write_xattr};
+
+/// What is written at once, and left out if it is all zero: a hole in the file.
+const CHUNK: usize = 64 << 10;
 
 /// Whether the link that a path may end in is followed. Those in its middle always are, as far as the tree allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub enum Links {
 }
 
 /// What a file that is written is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits, with set-id and sticky bits.
     pub mode: u32,
@@ -32,6 +36,8 @@ pub struct Attributes {
     pub gid: u32,
     /// When its content changed last, in seconds since 1970 and nanoseconds.
     pub modified: (i64, i64),
+    /// Extended attributes. A file system that keeps none goes without, but for capabilities.
+    pub xattrs: Vec<Xattr>,
 }
 
 /// A file of a tree, held but not opened: opening a device or a pipe can do harm.
@@ -76,6 +82,14 @@ impl Found {
         Ok(rfs::open(path, flags, Mode::empty())?.into())
     }
 
+    /// Those extended attributes of the regular file or directory whose names pass `is_wanted`.
+    pub fn xattrs(&self, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Xattr>> {
+        match self.metadata.kind {
+            FileKind::File | FileKind::Directory => read_xattrs(&self.fd, is_wanted),
+            FileKind::Symlink | FileKind::Special => Ok(Vec::new()),
+        }
+    }
+
     /// The text of the symbolic link.
     pub fn link_text(&self) -> io::Result<PathBuf> {
         let text = rfs::readlinkat(&self.fd, "", Vec::new())?;
@@ -108,8 +122,8 @@ impl RootDir {
 
     /// Makes the directory `path`, whose parent exists, with `attributes` but for the time; one that is there, or that
     /// a link there leads to as far as the tree follows any, is left as it is.
-    pub fn make_dir(&self, path: &Path, attributes: Attributes) -> io::Result<()> {
-        let Attributes { mode, uid, gid, .. } = attributes;
+    pub fn make_dir(&self, path: &Path, attributes: &Attributes) -> io::Result<()> {
+        let Attributes { mode, uid, gid, xattrs, .. } = attributes;
         let Ok((parent, name)) = self.parent_of(path) else {
             // The tree's top, or a path with a parent that is missing, which this then says.
             return self.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map(drop);
@@ -118,7 +132,9 @@ impl RootDir {
             Ok(()) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let here = WITHOUT_LINKS | ResolveFlags::NO_XDEV;
-                self.own(&rfs::openat2(&parent, &name, flags, Mode::empty(), here)?, mode, uid, gid)
+                let made = rfs::openat2(&parent, &name, flags, Mode::empty(), here)?;
+                self.own(&made, *mode, *uid, *gid)?;
+                self.give(&made, xattrs)
             }
             Err(rustix::io::Errno::EXIST) => self.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map(drop),
             Err(error) => Err(error.into()),
@@ -126,16 +142,18 @@ impl RootDir {
     }
 
     /// Writes what `content` has to `path`, whose parent exists, by rename: a link at `path` is replaced, not followed.
-    /// Returns how many bytes it were.
-    pub fn write_from(&self, path: &Path, content: &mut dyn Read, attributes: Attributes) -> io::Result<u64> {
+    /// Long stretches of zeros take no room. Returns how many bytes it were.
+    pub fn write_from(&self, path: &Path, content: &mut dyn Read, attributes: &Attributes) -> io::Result<u64> {
         let (parent, name) = self.parent_of(path)?;
         // Its own name may be as long as names get.
         let draft = OsString::from(format!(".fleet-copy-{}", std::process::id()));
         remove_at(&parent, &draft)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rfs::openat(&parent, &draft, flags, Mode::from_raw_mode(0o600))?);
-        let written = io::copy(content, &mut file).and_then(|length| {
+        let written = copy_with_holes(content, &mut file).and_then(|length| {
+            // In this order: chown(2) takes capabilities away.
             self.own(&file, attributes.mode, attributes.uid, attributes.gid)?;
+            self.give(&file, &attributes.xattrs)?;
             let time = Timespec { tv_sec: attributes.modified.0, tv_nsec: attributes.modified.1 };
             rfs::futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
             rfs::renameat(&parent, &draft, &parent, &name)?;
@@ -145,6 +163,23 @@ impl RootDir {
             let _ = remove_at(&parent, &draft);
         }
         written
+    }
+
+    fn give(&self, fd: &impl AsFd, xattrs: &[Xattr]) -> io::Result<()> {
+        for (name, value) in xattrs {
+            if name == FILE_CAPABILITIES {
+                if let Some(value) = capabilities_of_guest(value, self.id_shift) {
+                    write_xattr(fd, name, &value)?;
+                }
+                continue;
+            }
+            match write_xattr(fd, name, value) {
+                // Not every file system keeps them, or has room for them, and nothing breaks without.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSPC | libc::E2BIG)) => {}
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// Makes `path` another name of the regular file `existing`, in place of whatever file or link is there.
@@ -160,6 +195,26 @@ impl RootDir {
     }
 }
 
+/// Copies all of `from` to the empty file `to`; returns how many bytes it were.
+fn copy_with_holes(from: &mut dyn Read, to: &mut File) -> io::Result<u64> {
+    let (mut chunk, mut length) = (Vec::with_capacity(CHUNK), 0);
+    loop {
+        chunk.clear();
+        let read = (&mut *from).take(CHUNK as u64).read_to_end(&mut chunk)?;
+        if read == 0 {
+            // A hole at the end is no part of the file yet.
+            to.set_len(length)?;
+            return Ok(length);
+        }
+        length += read as u64;
+        if chunk.iter().all(|byte| *byte == 0) {
+            to.seek(SeekFrom::Start(length))?;
+        } else {
+            to.write_all(&chunk)?;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -168,7 +223,7 @@ mod tests {
 
     fn attributes() -> Attributes {
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-        Attributes { mode: 0o640, uid, gid, modified: (1_000_000_000, 0) }
+        Attributes { mode: 0o640, uid, gid, modified: (1_000_000_000, 0), xattrs: Vec::new() }
     }
 
     fn open(path: &Path) -> OwnedFd {
@@ -183,10 +238,10 @@ mod tests {
         symlink("..", dir.path().join("top/up")).expect("a link");
         let tree = RootDir::without_links(open(&dir.path().join("top")));
         for path in ["link/file", "up/file", "../file"] {
-            tree.write_from(Path::new(path), &mut &b"x"[..], attributes()).expect_err(path);
+            tree.write_from(Path::new(path), &mut &b"x"[..], &attributes()).expect_err(path);
         }
-        tree.make_dir(Path::new("link"), attributes()).expect_err("a link");
-        assert_eq!(tree.write_from(Path::new("real/file"), &mut &b"ab"[..], attributes()).expect("written"), 2);
+        tree.make_dir(Path::new("link"), &attributes()).expect_err("a link");
+        assert_eq!(tree.write_from(Path::new("real/file"), &mut &b"ab"[..], &attributes()).expect("written"), 2);
         let found = tree.find(Path::new("real/file"), Links::Kept).expect("found").expect("it is there");
         assert_eq!((found.metadata().mode, found.length(), found.modified()), (0o640, 2, (1_000_000_000, 0)));
         assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 1);

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::sys::{FILE_CAPABILITIES, Xattr};
+
 /// One file on its way.
 pub(super) struct Entry<'a> {
     /// Where it is below what is copied; empty for that itself. It has neither `..` nor a `/` at its beginning.
@@ -16,6 +18,14 @@ pub(super) struct Entry<'a> {
     pub(super) owner: (u32, u32),
     /// When its content changed last, in seconds since 1970 and nanoseconds.
     pub(super) modified: (i64, i64),
+    /// Those of its extended attributes that may be copied at all.
+    pub(super) xattrs: Vec<Xattr>,
+}
+
+/// Whether an extended attribute may be copied: what users keep there, and capabilities. Others mean something to the
+/// system that they are on alone, as access lists do, which name its users, or are orders to it.
+pub(super) fn may_be_copied(name: &[u8]) -> bool {
+    (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")) || name == FILE_CAPABILITIES.as_bytes()
 }
 
 /// What a file is.

@@ -31,7 +31,7 @@ pub(super) fn read_tar(stream: &mut dyn Read, sink: &mut dyn Sink, summary: &mut
             }
         };
         summary.count(&content);
-        sink.put(Entry { path: &path, content, mode, owner: (0, 0), modified })?;
+        sink.put(Entry { path: &path, content, mode, owner: (0, 0), modified, xattrs: Vec::new() })?;
     }
     Ok(())
 }

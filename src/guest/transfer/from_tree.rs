@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::entry::{Content, Entry, Sink, Summary, TransferError};
+use super::entry::{Content, Entry, Sink, Summary, TransferError, may_be_copied};
 use super::place::names_directory;
 use crate::sys::{FileKind, Found, Links, RootDir};
 
@@ -99,5 +99,6 @@ fn put(
     summary.count(&content);
     let metadata = found.metadata();
     let owner = (metadata.uid, metadata.gid);
-    sink.put(Entry { path, content, mode: metadata.mode, owner, modified: found.modified() })
+    let xattrs = found.xattrs(may_be_copied).map_err(TransferError::read(&here()))?;
+    sink.put(Entry { path, content, mode: metadata.mode, owner, modified: found.modified(), xattrs })
 }

@@ -25,7 +25,7 @@ use self::from_tar::read_tar;
 use self::from_tree::{read_tree, start_at};
 use self::place::{Existing, Place, Source, place};
 use self::to_tar::TarSink;
-use self::to_tree::TreeSink;
+use self::to_tree::{Side, TreeSink};
 use crate::sys::{FileKind, Links, RootDir};
 
 /// The side of a copy that is not the guest.
@@ -60,13 +60,13 @@ pub fn copy_in(
                     found.unwrap_or_else(|| destination.to_owned())
                 }
             };
-            read_tree(start, path, &mut TreeSink::new(root, base, owner, ANY_MODE), &mut summary)?;
+            read_tree(start, path, &mut TreeSink::new(root, base, owner, Side::Guest), &mut summary)?;
         }
         Outside::Tar(stream) => {
             if existing != Existing::Directory {
                 return Err(TransferError::NoDirectory(destination.to_owned()));
             }
-            let mut sink = TreeSink::new(root, destination.to_owned(), owner, ANY_MODE);
+            let mut sink = TreeSink::new(root, destination.to_owned(), owner, Side::Guest);
             read_tar(stream, &mut sink, &mut summary)?;
         }
     }
@@ -96,7 +96,7 @@ pub fn copy_out(
                 (Place::Itself, Existing::Absent) => host_side(path),
             };
             let (tree, base) = opened.map_err(TransferError::write(path))?;
-            read_tree(start, source, &mut TreeSink::new(&tree, base, owner, PLAIN_MODE), &mut summary)?;
+            read_tree(start, source, &mut TreeSink::new(&tree, base, owner, Side::Host), &mut summary)?;
         }
         Outside::Tar(stream) => {
             let mut sink = TarSink::new(stream, shape.name_in_archive(), PLAIN_MODE);
@@ -107,9 +107,7 @@ pub fn copy_out(
     Ok(summary)
 }
 
-/// All permission bits, and those without set-id and sticky bits: a program of the guest's must not become one that
-/// runs as whoever it belongs to on the host.
-const ANY_MODE: u32 = 0o7777;
+/// Permission bits without set-id and sticky bits.
 const PLAIN_MODE: u32 = 0o777;
 
 /// What the path `destination` of the guest leads to.

@@ -1,6 +1,7 @@
 //! Copies between trees that work against them.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use rustix::fs::{CWD, FileType, mknodat};
@@ -119,6 +120,73 @@ fn devices_pipes_and_sockets_are_left_out_and_never_opened() {
     assert_eq!((summary.files, summary.skipped), (1, vec![left_out]));
     let refused = two.copy_out("/d/a\u{1b}[2J", "host/copy").expect_err("refused");
     assert_eq!(refused.to_string(), "`/d/a\\u{1b}[2J` is a device, a pipe or a socket");
+}
+
+#[test]
+fn holes_stay_holes_and_attributes_of_users_come_along() {
+    let two = Two::new();
+    fs::create_dir(two.path("host/d")).expect("made");
+    let sparse = fs::File::create(two.path("host/d/sparse")).expect("made");
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"middle", 8 << 20).expect("written");
+    sparse.set_len((64 << 20) + 1).expect("grown");
+    let set = |path: &str, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(two.path(path), name, value, rustix::fs::XattrFlags::empty()).expect("set");
+    };
+    set("host/d", "user.of.dir", b"1");
+    set("host/d/sparse", "user.binary", b"a\n\0b");
+    set("host/d/sparse", "trusted.overlay.opaque", b"y");
+    two.copy_in("host/d", "/e").expect("copied");
+    two.copy_out("/e", "host/back").expect("copied");
+    for path in ["guest/e", "host/back"] {
+        let copy = fs::metadata(two.path(path).join("sparse")).expect("it is there");
+        assert_eq!(copy.len(), (64 << 20) + 1);
+        assert!(copy.blocks() * 512 < 1 << 20, "{} blocks", copy.blocks());
+        let content = fs::read(two.path(path).join("sparse")).expect("readable");
+        assert!(content[8 << 20..].starts_with(b"middle") && content.iter().filter(|byte| **byte != 0).count() == 6);
+        let found = RootDir::open(&two.path(path)).expect("it is there");
+        let all = |name: &str| found.find(Path::new(name), Links::Kept).expect("found").expect("there");
+        assert_eq!(all(".").xattrs(|_| true).expect("readable"), [("user.of.dir".into(), b"1".to_vec())]);
+        assert_eq!(all("sparse").xattrs(|_| true).expect("readable"), [("user.binary".into(), b"a\n\0b".to_vec())]);
+    }
+}
+
+#[test]
+fn capabilities_go_in_and_not_out() {
+    let two = Two::new();
+    fs::write(two.path("host/ping"), "").expect("written");
+    let value = [&0x0200_0001_u32.to_le_bytes()[..], &0x2000_u32.to_le_bytes(), &[0; 12]].concat();
+    let flags = rustix::fs::XattrFlags::empty();
+    // Who may not give them has none to copy.
+    if rustix::fs::setxattr(two.path("host/ping"), "security.capability", &value, flags).is_err() {
+        return;
+    }
+    two.copy_in("host/ping", "/ping").expect("copied");
+    two.copy_out("/ping", "host/back").expect("copied");
+    let of = |path: &str| {
+        let mut read = Vec::with_capacity(64);
+        let found =
+            rustix::fs::getxattr(two.path(path), "security.capability", rustix::buffer::spare_capacity(&mut read));
+        found.is_ok().then_some(read)
+    };
+    assert_eq!((of("guest/ping"), of("host/back")), (Some(value), None));
+}
+
+#[test]
+fn names_are_bytes_and_what_a_terminal_obeys_is_not_printed() {
+    let two = Two::new();
+    fs::create_dir(two.path("guest/d")).expect("made");
+    let names: [&[u8]; 6] = [b"\xff\xfe", b"line\nbreak", b"-rf", b" ", b"\x1b]0;title\x07", &[b'n'; 255]];
+    for name in names {
+        let name = std::ffi::OsStr::from_bytes(name);
+        fs::write(two.path("guest/d").join(name), "x").expect("written");
+    }
+    two.copy_out("/d", "host/copy").expect("copied");
+    two.copy_in("host/copy", "/again").expect("copied");
+    for name in names {
+        assert_eq!(fs::read(two.path("guest/again").join(std::ffi::OsStr::from_bytes(name))).expect("there"), b"x");
+    }
+    let refused = two.copy_out("/d/\u{1b}[2J", "host").expect_err("it is absent").to_string();
+    assert!(!refused.contains('\u{1b}'), "{refused}");
 }
 
 #[test]
