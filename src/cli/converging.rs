@@ -8,7 +8,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::change::Workplace;
 use super::error::{CliError, Exit};
 use super::goal::Goal;
-use crate::converge::{HostPerformer, converge};
+use crate::converge::{HostPerformer, converge, forget};
 use crate::model::{Event, Fleet, Outcome, Plan};
 use crate::report::{self, FleetOutcome, Progress};
 
@@ -21,6 +21,10 @@ pub(super) fn converge_one(
 ) -> Result<(FleetOutcome, Exit), CliError> {
     let started = Instant::now();
     if plan.steps.is_empty() {
+        if goal.target(fleet).containers.is_empty() {
+            // One that was killed behind its last step left it.
+            forget(&place.installation.layout, &fleet.name).map_err(CliError::Failed)?;
+        }
         return Ok((FleetOutcome::new(plan, &Outcome::default(), None, started.elapsed()), Exit::Done));
     }
     let console = place.session.console;

@@ -3,6 +3,7 @@
 //! Start at [`converge`]; `schedule` knows which step may begin. This room decides nothing, prints nothing and adds no
 //! steps.
 
+mod forget;
 mod gate;
 mod host_network;
 mod perform;
@@ -10,6 +11,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
+pub use forget::forget;
 pub use gate::Gate;
 pub use perform::HostPerformer;
 

@@ -5,11 +5,10 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::converge::host_network::HostNetwork;
-use crate::converge::{Gate, Perform};
+use crate::converge::{Gate, Perform, forget};
 use crate::engine::{Engine, EngineError};
 use crate::guest::{HostKey, HostTables, Occasion, provision};
 use crate::image::Images;
@@ -26,7 +25,7 @@ pub struct HostPerformer {
     hosts: Arc<HostTables>,
     secret: Arc<[u8]>,
     host_keys: Arc<Mutex<BTreeMap<ContainerName, HostKey>>>,
-    known_hosts: PathBuf,
+    layout: Layout,
     volumes: Volumes,
     host: HostNetwork,
 }
@@ -43,12 +42,11 @@ impl HostPerformer {
             chain: vec![format!("cannot read the host's secret `{}`", layout.secret().display()), error.to_string()],
             hint: None,
         })?;
-        let known_hosts = layout.known_hosts(&fleet.name);
         let (volumes, host) = (layout.volumes(&fleet.name), HostNetwork::new(layout));
         let (fleet, secret) = (Arc::new(fleet.clone()), secret.into());
         let hosts = Arc::new(HostTables::new(fleet.members.clone()));
         let host_keys = Arc::default();
-        Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys, known_hosts, volumes, host })
+        Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys, layout: layout.clone(), volumes, host })
     }
 
     /// What comes before all steps: whatever they leave behind when they are killed can be logged in to.
@@ -59,29 +57,19 @@ impl HostPerformer {
     /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
     pub fn settle(&self) -> Result<(), StepFailure> {
         if self.fleet.containers.is_empty() {
-            self.publish_known_hosts()?;
+            forget(&self.layout, &self.fleet.name)?;
         }
         self.engine.settle().map_err(|error| engine_failure(&error))
     }
 
     /// Writes the public host keys of the fleet's containers to its `known_hosts` (sshd(8)), so that ssh need not
-    /// trust the first answer; removes the file when the fleet has no container.
+    /// trust the first answer.
     fn publish_known_hosts(&self) -> Result<(), StepFailure> {
         let lines: String = self.fleet.containers.iter().map(|spec| self.known_host(spec)).collect();
-        let written = match self.known_hosts.parent() {
-            Some(dir) if lines.is_empty() => match fs::remove_dir_all(dir) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            },
-            Some(dir) => fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(dir)
-                .and_then(|()| write_volatile(&self.known_hosts, lines.as_bytes(), 0o644)),
-            None => Ok(()),
-        };
-        written.map_err(|error| StepFailure {
-            chain: vec![format!("cannot write `{}`", self.known_hosts.display()), error.to_string()],
+        let path = self.layout.known_hosts(&self.fleet.name);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(self.layout.fleet(&self.fleet.name));
+        made.and_then(|()| write_volatile(&path, lines.as_bytes(), 0o644)).map_err(|error| StepFailure {
+            chain: vec![format!("cannot write `{}`", path.display()), error.to_string()],
             hint: None,
         })
     }

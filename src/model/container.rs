@@ -244,6 +244,8 @@ pub struct Running {
     pub monitor: MonitorState,
     /// Whether its processes stand still until they are thawed.
     pub frozen: bool,
+    /// Whether a stop of it was begun: its init may be about to end.
+    pub is_stopping: bool,
     /// The limits in force.
     pub limits: Limits,
     /// Memory in use.

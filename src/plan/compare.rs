@@ -188,6 +188,9 @@ fn compare_run(found: &mut Differences, scene: &Scene, record: &ContainerRecord,
                 MonitorState::Alive(_) => {}
                 MonitorState::Dead => found.note(Remedy::Adopt, "its monitor was killed"),
             }
+            if running.is_stopping {
+                found.note(Remedy::Restart, "it was being stopped");
+            }
             if !record.spec.links.iter().all(|link| scene.host.has_port(link)) {
                 found.note(Remedy::Restart, "its network link is missing");
             }

@@ -44,12 +44,17 @@ pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> 
 }
 
 fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
+    const STOPPING: &str = "it was being stopped";
     let mut stopped = Vec::new();
     for (name, record, run) in ours {
         match run {
+            RunState::Running(running) if running.is_stopping => {
+                let stop = Action::Stop { name: (*name).clone(), timeout_s: record.spec.stop_timeout_s };
+                stopped.push((*name, *record, STOPPING, Some(draft.add(stop, STOPPING, Consequence::None))));
+            }
             RunState::Running(_) | RunState::Restarting(_) => {}
             RunState::Incomplete(why) => draft.refuse(conflict::incomplete_container(name, why)),
-            RunState::Stopped => stopped.push((*name, *record)),
+            RunState::Stopped => stopped.push((*name, *record, "it is stopped", None)),
         }
     }
     if stopped.is_empty() {
@@ -57,9 +62,10 @@ fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
     }
     let mut ground = network::ensure(scene, draft);
     rules::ensure(scene, &mut ground, draft);
-    for (name, record) in stopped {
-        let start = draft.add(Action::Start(name.clone()), "it is stopped", Consequence::None);
+    for (name, record, reason, stop) in stopped {
+        let start = draft.add(Action::Start(name.clone()), reason, Consequence::None);
         draft.wait(start, ground.needed_by(&record.spec));
+        draft.wait(start, stop);
     }
 }
 

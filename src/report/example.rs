@@ -106,6 +106,7 @@ pub(super) fn running_host(names: &[&str]) -> Host {
             init: Some(InitKind::Busybox),
             monitor: MonitorState::Alive(4710),
             frozen: false,
+            is_stopping: false,
             limits: record.spec.limits.clone(),
             memory_used: Some(Bytes(1 << 20)),
             mounts: Vec::new(),

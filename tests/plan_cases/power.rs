@@ -3,7 +3,7 @@
 use fleet::model::{Fleet, Host, RunState};
 use fleet::plan::{Power, power};
 
-use super::{container, converged_host, drawn, make_foreign, name, two};
+use super::{container, converged_host, drawn, make_foreign, name, planned, running, two};
 
 fn powered(fleet: &Fleet, host: &Host, names: &[&str], to: Power) -> String {
     let names: Vec<_> = names.iter().map(|text| name(text)).collect();
@@ -38,6 +38,20 @@ fn a_start_of_what_runs_leaves_the_bridge_alone() {
     host.links.remove("fleet0");
     insta::assert_snapshot!(powered(&two(), &host, &["a"], Power::Start), @r"
     nothing to do
+    ");
+}
+
+#[test]
+fn what_was_being_stopped_is_stopped_and_started() {
+    let mut host = converged_host(&two());
+    running(&mut host, "b").is_stopping = true;
+    insta::assert_snapshot!(powered(&two(), &host, &["a", "b"], Power::Start), @r"
+    + stop:b  it was being stopped
+    + start:b  it was being stopped  after [stop:b]
+    ");
+    insta::assert_snapshot!(planned(&two(), &host), @r"
+    + stop:b  it was being stopped  (Restart)
+    + start:b  it was being stopped  (Restart)  after [stop:b]
     ");
 }
 

@@ -183,6 +183,7 @@ pub(crate) fn running(spec: &ContainerSpec) -> Running {
         init: None,
         monitor: MonitorState::Alive(999),
         frozen: false,
+        is_stopping: false,
         limits: spec.limits.clone(),
         memory_used: None,
         mounts: mounts_in_place(spec),

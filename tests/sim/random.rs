@@ -221,6 +221,7 @@ enum Matter {
     NoLink,
     OtherLimits,
     OtherMounts,
+    Stopping,
     Incomplete,
     OldImage,
     OldHosts,
@@ -237,6 +238,7 @@ fn matter() -> impl Strategy<Value = Matter> {
         3 => Just(Matter::NoLink),
         3 => Just(Matter::OtherLimits),
         3 => Just(Matter::OtherMounts),
+        1 => Just(Matter::Stopping),
         6 => Just(Matter::Incomplete),
         6 => Just(Matter::OldImage),
         6 => Just(Matter::OldHosts),
@@ -263,6 +265,7 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         | Matter::NoLink
         | Matter::OtherLimits
         | Matter::OtherMounts
+        | Matter::Stopping
         | Matter::Incomplete
         | Matter::Foreign => {}
     }
@@ -271,6 +274,7 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         match matter {
             Matter::NoMonitor => running.monitor = MonitorState::Dead,
             Matter::OtherLimits => running.limits.pids = Some(7),
+            Matter::Stopping => running.is_stopping = true,
             Matter::OtherMounts => {
                 running.mounts.iter_mut().for_each(|mount| mount.fault = Some(MountFault::Covered));
                 running.mounts.push(MountState { spec: build::volume("former", "/former"), fault: None });

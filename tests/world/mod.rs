@@ -154,8 +154,10 @@ impl World {
         assert_eq!(traffic(), self.traffic_before);
         assert_eq!(names_in(&self.root().join("lxc")), Vec::<String>::new());
         assert_eq!(names_in(&self.root().join("run/containers")), Vec::<String>::new());
-        assert_eq!(names_in(&self.root().join("fleet/volumes")), Vec::<String>::new());
-        assert_eq!(self.monitors(), Vec::<String>::new());
+        for kept in ["fleet/volumes", "fleet/fleets"] {
+            assert_eq!(names_in(&self.root().join(kept)), Vec::<String>::new());
+        }
+        assert_eq!(self.processes(), Vec::<(u32, String)>::new());
     }
 
     #[track_caller]
@@ -164,17 +166,16 @@ impl World {
         assert_eq!(groups(), self.groups_before);
     }
 
-    /// Monitors that work for this corner: told by the root in their environment.
-    fn monitors(&self) -> Vec<String> {
+    /// Processes of fleet's that work for this corner, told by the root in their environment: pid and name.
+    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
         let root = format!("FLEET_ROOT={}", self.root().display());
-        processes()
-            .into_iter()
-            .filter(|pid| {
-                let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-                environment.split(|byte| *byte == 0).any(|one| one == root.as_bytes())
-            })
-            .map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned())
-            .collect()
+        let mut found = processes();
+        found.retain(|pid| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|one| one == root.as_bytes())
+        });
+        let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
+        found.into_iter().map(|pid| (pid, name(pid))).collect()
     }
 }
 
@@ -219,13 +220,13 @@ fn links() -> Vec<String> {
 }
 
 /// The host's packet rules, and whether it passes packets on.
-fn traffic() -> String {
+pub(crate) fn traffic() -> String {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is installed");
     fs::read_to_string(FORWARDING).expect("readable") + &String::from_utf8_lossy(&output.stdout)
 }
 
 /// The groups of fleets with a root of their own, in every hierarchy.
-fn groups() -> Vec<PathBuf> {
+pub(crate) fn groups() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut look = vec![PathBuf::from("/sys/fs/cgroup")];
     for _ in 0..2 {

@@ -57,7 +57,8 @@ fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> Container
     let run = match load_settled(&paths.run_state()) {
         Some(state) if state.init.is_alive() => {
             let mounts = read_back(&paths.mounted(), state.init, &layout.volumes(&record.fleet));
-            RunState::Running(Running { mounts, ..read_running(&state, group, &record.spec) })
+            let is_stopping = paths.stopping().exists();
+            RunState::Running(Running { is_stopping, mounts, ..read_running(&state, group, &record.spec) })
         }
         Some(state) => RunState::Restarting(Restarting {
             monitor: state.monitor.pid,
@@ -99,6 +100,7 @@ fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running
         init: state.init_kind,
         monitor: if state.monitor.is_alive() { MonitorState::Alive(state.monitor.pid) } else { MonitorState::Dead },
         frozen: group.is_frozen(),
+        is_stopping: false,
         limits: group.limits(&spec.limits),
         memory_used: group.memory_used(),
         mounts: Vec::new(),

@@ -136,8 +136,11 @@ pub(super) fn read_back(path: &Path, init: ProcessId, volumes: &Volumes) -> Vec<
     if mounted.is_empty() {
         return Vec::new();
     }
-    // Of a process that has ended meanwhile, nothing is mounted.
-    let mounts = mountinfo::read(init.pid).unwrap_or_default();
-    let state = |one: Mounted| MountState { fault: one.fault(&mounts, volumes), spec: one.spec };
+    let mounts = mountinfo::read(init.pid);
+    let state = |one: Mounted| {
+        // Of a process that is ending, nothing can be said.
+        let fault = mounts.as_ref().ok().and_then(|mounts| one.fault(mounts, volumes));
+        MountState { fault, spec: one.spec }
+    };
     mounted.into_iter().map(state).collect()
 }

@@ -89,6 +89,11 @@ impl ContainerPaths {
         &self.run
     }
 
+    /// What says that a stop of the running container has begun.
+    pub(super) fn stopping(&self) -> PathBuf {
+        self.run.join("stopping")
+    }
+
     /// What is mounted in the running container of its own.
     pub(super) fn mounted(&self) -> PathBuf {
         self.run.join("mounts.json")

@@ -12,6 +12,7 @@ use super::run_state::RunFile;
 use super::start::Machine;
 use super::{cleanup, stop_sign};
 use crate::model::InitKind;
+use crate::store::write_volatile;
 
 /// How long a killed process may take to go.
 const KILL_DEADLINE: Duration = Duration::from_secs(15);
@@ -23,6 +24,8 @@ const MONITOR_DEADLINE: Duration = Duration::from_secs(15);
 pub(super) fn stop(machine: &Machine, timeout: Duration) -> io::Result<()> {
     let monitor = RunFile::load_watched(&machine.paths.run_state()).and_then(|state| state.monitor.open());
     if let Some(monitor) = &monitor {
+        // If this process is killed, whoever comes next knows that the init's days are numbered. It goes with the rest.
+        write_volatile(&machine.paths.stopping(), &[], 0o600)?;
         stop_sign::give(monitor)?;
     }
     // Only now is it certain which init is the last: an earlier one may just be followed by another.

@@ -1,0 +1,169 @@
+//! Killed at any moment, whatever fleet was doing is finished by the next apply, and nothing is left behind: what the
+//! host has then is compared with what it has after an apply that nobody disturbed. With real containers.
+
+mod world;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use world::World;
+
+/// Three containers with something of everything that a start makes.
+const FLEET: &str = "\
+fleet: trial
+network: {subnet: 10.213.19.0/24}
+defaults:
+  distro: busybox
+  memory: 64MiB
+  pids: 64
+  stop_timeout: 1
+  users: [{name: dev}]
+  mounts: ['store:/home', './data:/srv/data:ro', './data:/srv/over:overlay']
+containers:
+  trial: {replicas: 3, ip: 10.213.19.11}
+  web: {ip: 10.213.19.5, ports: ['127.0.0.1:18080:80'], restart: always}
+";
+
+/// The same containers, each changed: one part live, one with a restart, one less and one more.
+fn changed() -> String {
+    FLEET
+        .replace("64MiB", "48MiB")
+        .replace("'./data:/srv/data:ro'", "'./data:/srv/more'")
+        .replace("replicas: 3, ip: 10.213.19.11", "replicas: 2, ip: 10.213.19.21")
+        .replace("  web:", "  web-2:")
+}
+
+/// What is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// The program that the user started.
+    Program,
+    /// It, and whatever it has forked: launcher, monitors, first processes of containers that are not executed yet.
+    Everything,
+    /// One of the monitors that run then.
+    Monitor,
+}
+
+const VICTIMS: [Victim; 3] = [Victim::Program, Victim::Everything, Victim::Monitor];
+
+/// Runs `fleet ARGS` and kills when `delay` is over. Returns whether it ended before.
+fn kill_after(world: &World, args: &[&str], delay: Duration, victim: Victim) -> bool {
+    let mut running = world.spawn(args);
+    std::thread::sleep(delay);
+    let has_ended = running.try_wait().expect("it is a child").is_some();
+    if victim != Victim::Monitor {
+        let _ = running.kill();
+    }
+    let forked = world.processes();
+    let chosen = match victim {
+        Victim::Program => Vec::new(),
+        Victim::Everything => forked,
+        Victim::Monitor => {
+            let monitors: Vec<_> = forked.into_iter().filter(|(_, name)| name.starts_with("fleet:trial")).collect();
+            let one = delay.subsec_micros() as usize % monitors.len().max(1);
+            monitors.into_iter().skip(one).take(1).collect()
+        }
+    };
+    for (pid, _) in chosen {
+        let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(std::process::Stdio::null()).status();
+    }
+    let _ = running.wait_with_output();
+    has_ended
+}
+
+/// All that the fleet makes of the host: names of files, groups, links and processes, the mounts and the rules.
+fn state_of(world: &World) -> String {
+    let mut lines = Vec::new();
+    for (dir, depth) in [("lxc", 3), ("fleet", 4), ("run", 3)] {
+        list(&world.root(), Path::new(dir), depth, &mut lines);
+    }
+    lines.extend(world.processes().into_iter().map(|(_, name)| format!("process {name}")));
+    lines.extend(world::groups().into_iter().map(|group| format!("group {}", group.display())));
+    for group in world::groups() {
+        let names = world::names_in(&group).into_iter().filter(|name| group.join(name).is_dir());
+        lines.extend(names.map(|name| format!("group of {name}")));
+    }
+    lines.extend(world::names_in(Path::new("/sys/class/net")).into_iter().map(|link| format!("link {link}")));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
+    lines.push(format!("{} mounts", mounts.lines().count()));
+    lines.sort();
+    lines.join("\n") + &world::traffic()
+}
+
+/// The files below `dir`, but for those that tell of the past.
+fn list(root: &Path, dir: &Path, depth: usize, lines: &mut Vec<String>) {
+    for name in world::names_in(&root.join(dir)) {
+        let path = dir.join(&name);
+        let is_past = ["last_exit.json", "console.log", "console.log.1"].contains(&name.as_str());
+        // What guests and overlayfs make of their layers is theirs.
+        if is_past || path.ends_with("fs/upper") || path.ends_with("fs/work") {
+            continue;
+        }
+        lines.push(path.display().to_string());
+        if depth > 1 && !name.ends_with("rootfs") {
+            list(root, &path, depth - 1, lines);
+        }
+    }
+}
+
+/// How long `fleet ARGS` takes, to its end.
+fn time(world: &World, args: &[&str]) -> Duration {
+    let begun = Instant::now();
+    world.fleet(args).expect(0);
+    begun.elapsed()
+}
+
+/// Kills at `points` moments of each verb, spread over the time that it takes, with each victim in turn.
+fn kill_everywhere(points: u32) {
+    let world = World::new();
+    fs::create_dir(world.dir.path().join("data")).expect("made");
+    let apply = || time(&world, &["apply", "-y"]);
+    world.write(FLEET);
+    let creation = apply();
+    let as_it_should_be = state_of(&world);
+    world.write(&changed());
+    let change = apply();
+    let stop = time(&world, &["stop", "trial-1"]);
+    let start = time(&world, &["start", "trial-1"]);
+    let destruction = time(&world, &["destroy", "-y", "--keep-data"]);
+
+    let mut ended_before = 0;
+    for point in 0..points {
+        let moment = |all: Duration| all * point / points;
+        let victim = VICTIMS[point as usize % VICTIMS.len()];
+        let check = |what: &str| {
+            world.write(FLEET).fleet(&["apply", "-y"]).expect(0);
+            let when = format!("{what} {point} of {points}, {victim:?}");
+            assert_eq!(world.changes(), 0, "{when}");
+            assert_eq!(state_of(&world), as_it_should_be, "{when}");
+        };
+        let mut kill = |args: &[&str], all| ended_before += u32::from(kill_after(&world, args, moment(all), victim));
+        kill(&["apply", "-y"], creation);
+        check("creation");
+        world.write(&changed());
+        kill(&["apply", "-y"], change);
+        check("change");
+        kill(&["stop", "trial-1"], stop);
+        check("stop");
+        world.fleet(&["stop", "trial-2"]).expect(0);
+        kill(&["start", "trial-2"], start);
+        check("start");
+        kill(&["destroy", "-y"], destruction);
+        world.fleet(&["destroy", "-y"]).expect(0);
+        world.assert_nothing_left();
+    }
+    assert!(ended_before < points * 5 / 2, "{ended_before} of {} kills came too late", points * 5);
+}
+
+#[test]
+fn a_kill_at_some_moments_of_every_verb_is_finished_by_the_next_apply() {
+    kill_everywhere(6);
+}
+
+#[test]
+#[ignore = "takes minutes; `make test-all` runs it"]
+fn a_kill_at_many_moments_of_every_verb_is_finished_by_the_next_apply() {
+    kill_everywhere(60);
+}
