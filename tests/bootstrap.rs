@@ -147,3 +147,42 @@ fn a_host_without_the_program_is_told_before_anything_is_done() {
     ");
     assert!(!world.root().join("fleet/images").exists());
 }
+
+#[test]
+#[ignore = "asks the archive that this machine's APT asks"]
+fn a_debian_whose_server_is_silent_is_made_here_unless_it_is_pinned() {
+    let world = World::new();
+    // Nobody listens there.
+    let text = |replicas: u8| {
+        format!(
+            "fleet: off\nnetwork: {{subnet: 10.211.118.0/24}}\nremotes: {{images: 'http://127.0.0.1:9'}}\n\
+             containers: {{oo: {{distro: debian/12, replicas: {replicas}, memory: 512MiB}}}}\n"
+        )
+    };
+    world.write(&text(1));
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    let line = "+ bootstrap:debian/12  in place of debian/12 (cannot reach `127.0.0.1:9`: Connection refused (os error 111)): \
+                made here by mmdebstrap, with systemd";
+    assert!(plan.contains(line), "{plan}");
+    let locked = world.fleet(&["apply", "-y", "--locked"]).expect(64).stderr;
+    assert!(locked.contains("`debian/12` of `http://127.0.0.1:9` is not pinned"), "{locked}");
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(world.sh("oo-1", "cat /etc/debian_version | cut -d. -f1"), "12\n");
+    assert!(!world.dir.path().join("fleet.lock").exists(), "there is nothing to pin");
+    assert_eq!(world.changes(), 0);
+    // One more is like the first, and so is one after all were destroyed.
+    world.write(&text(2)).fleet(&["apply", "-y"]).expect(0);
+    world.destroy();
+    let again = world.fleet(&["apply", "-y"]).expect(0);
+    assert!(!again.stdout.contains("mmdebstrap"), "{}", again.stdout);
+    // What is pinned cannot be made.
+    let build = serde_json::json!({"version": 1, "fleets": {"off": [{"distro": "debian/12", "server": "http://127.0.0.1:9",
+        "arch": fleet::model::native_architecture(), "serial": "20241101_05:24", "fingerprint": "a".repeat(64),
+        "files": {"unified": {"path": "x", "sha256": "a".repeat(64), "size": 7}}}]}});
+    fs::write(world.dir.path().join("fleet.lock"), build.to_string()).expect("written");
+    world.fleet(&["destroy", "-y"]).expect(0);
+    world.fleet(&["image", "prune"]).expect(0);
+    let failed = world.fleet(&["apply", "-y"]).expect(1).stderr;
+    assert!(failed.contains("cannot reach `127.0.0.1:9`") && !failed.contains("mmdebstrap"), "{failed}");
+    world.destroy();
+}

@@ -71,33 +71,42 @@ fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>) -> Result
     });
     let mut pulled = Vec::new();
     for (source, pin) in wanted {
-        let (digest, build) = content(&images, &source, pin)?;
-        let fetched = images.fetch(&source, &digest, build.as_ref());
+        let Content { made_of, digest, build } = content(&images, &source, pin)?;
+        let fetched = images.fetch(&made_of, &digest, build.as_ref());
         report.clear();
         fetched.map_err(|error| image_failed(&error))?;
         let serial = build.map(|build| build.serial);
         let words = serial.as_ref().map(|serial| format!("build {serial}, ")).unwrap_or_default();
-        session.console.note(&format!("{source}: stored ({words}{})", digest.short()));
+        let instead = if made_of == source { String::new() } else { format!("{made_of} in its place, ") };
+        session.console.note(&format!("{source}: stored ({instead}{words}{})", digest.short()));
         pulled.push(PulledImageJson { source: source.to_string(), digest: digest.to_string(), serial });
     }
     session.console.json(&PulledJson { images: pulled });
     Ok(Exit::Done)
 }
 
+/// What an image is now.
+struct Content {
+    /// Itself, or what stands in for it.
+    made_of: ImageSource,
+    digest: ImageDigest,
+    build: Option<Build>,
+}
+
 /// What `source` is now.
-fn content(
-    images: &Images,
-    source: &ImageSource,
-    pin: Option<Build>,
-) -> Result<(ImageDigest, Option<Build>), CliError> {
+fn content(images: &Images, source: &ImageSource, pin: Option<Build>) -> Result<Content, CliError> {
+    let itself = |digest, build| Ok(Content { made_of: source.clone(), digest, build });
     let state = match (source, pin) {
-        (_, Some(pin)) => return Ok((pin.fingerprint.clone(), Some(pin))),
+        (_, Some(pin)) => return itself(pin.fingerprint.clone(), Some(pin)),
         (ImageSource::Distro(distro), None) => newest(distro),
         (source, None) => images.observe(source),
     };
     match state {
-        ImageState::Stored(digest) | ImageState::Available(digest) => Ok((digest, None)),
-        ImageState::Offered(build) => Ok((build.fingerprint.clone(), Some(*build))),
+        ImageState::Stored(digest) | ImageState::Available(digest) => itself(digest, None),
+        ImageState::Offered(build) => itself(build.fingerprint.clone(), Some(*build)),
+        ImageState::StandIn { digest, request, .. } => {
+            Ok(Content { made_of: ImageSource::Bootstrap(*request), digest, build: None })
+        }
         ImageState::Unavailable { why, hint } => {
             Err(CliError::failed(format!("cannot use image `{source}`: {why}"), hint.unwrap_or_default()))
         }

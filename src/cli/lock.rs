@@ -30,7 +30,7 @@ fn pin(fleet: &Fleet, distro: &Distro, host: &Host, images: &Images) -> Option<B
     let build = match host.images.get(&ImageSource::Distro(distro.clone()))? {
         ImageState::Offered(build) => (**build).clone(),
         ImageState::Stored(digest) => images.build(digest)?,
-        ImageState::Available(_) | ImageState::Unavailable { .. } => return None,
+        ImageState::Available(_) | ImageState::StandIn { .. } | ImageState::Unavailable { .. } => return None,
     };
     Some(Build { distro: distro.name.clone(), server: distro.server.clone(), ..build })
 }

@@ -119,7 +119,7 @@ fn look<'f>(fleet: &'f Fleet, chosen: &[String]) -> Result<Vec<Found<'f>>, CliEr
         let pinned = fleet.pin(distro);
         let newest = match newest.remove(distro) {
             Some(Ok(build)) => not_older(build, pinned.as_ref()),
-            Some(Err(ImageState::Unavailable { why, .. })) => Err(why),
+            Some(Err(ImageState::Unavailable { why, .. } | ImageState::StandIn { why, .. })) => Err(why),
             Some(Err(_)) | None => Err("nothing is known of it".to_owned()),
         };
         Found { distro, pinned, newest }

@@ -85,6 +85,15 @@ impl HostPerformer {
 
     /// Makes the container and sets its guest up; it appears when all of it is there.
     fn create(&self, record: &ContainerRecord) -> Result<Vec<String>, StepFailure> {
+        // What the plan could not know of an image that was not there.
+        let lacks = self.images.startable(&record.image).and_then(|startable| startable.lacks(&record.spec.init));
+        if let Some((lack, fix)) = lacks {
+            let name = &record.spec.name;
+            return Err(StepFailure {
+                chain: vec![format!("cannot start anything in `{name}`: {lack}")],
+                hint: Some(fix),
+            });
+        }
         self.engine.create(record).map_err(|error| engine_failure(&error))?;
         let warnings = self.provision(record, Occasion::FirstStart)?;
         self.engine.record(record).map_err(|error| engine_failure(&error))?;

@@ -52,9 +52,10 @@ pub use error::{ImageError, TreeError, WebError};
 use self::digest::DigestCache;
 use self::source::{Located, Unavailable};
 use self::store::{ImageDraft, ImageRecord};
+use self::streams::NoBuild;
 use self::tree::Limits;
 use self::turn::Turn;
-use crate::model::{Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, Transfer};
+use crate::model::{Bootstrap, Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, Startable, Transfer};
 use crate::store::{Layout, layer_trees};
 
 /// Hears how far images are.
@@ -162,9 +163,27 @@ impl Images {
     pub fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, ImageState>> {
         let (images, distros): (Vec<Distro>, Vec<Distro>) =
             distros.iter().cloned().partition(|distro| distro.name.repository().is_some());
-        let images = images.into_iter().map(|image| (image.clone(), registry::resolve(&image)));
-        let builds = streams::resolve(&distros).into_iter().chain(images);
-        builds.map(|(distro, build)| (distro, build.map_err(ImageState::from))).collect()
+        let images = images.into_iter().map(|image| {
+            let build = registry::resolve(&image).map_err(ImageState::from);
+            (image, build)
+        });
+        let builds = streams::resolve(&distros).into_iter().map(|(distro, build)| {
+            let build = build.map_err(|no_build| match no_build {
+                NoBuild::Silent(unavailable) => stand_in(&distro, unavailable),
+                NoBuild::Refused(unavailable) => unavailable.into(),
+            });
+            (distro, build)
+        });
+        builds.chain(images).collect()
+    }
+
+    /// `state`, if it is of something that the store does not have; else that it has it.
+    #[must_use]
+    pub fn unless_stored(&self, state: ImageState) -> ImageState {
+        match state {
+            ImageState::StandIn { digest, .. } if store::has(&self.layout, &digest) => ImageState::Stored(digest),
+            other => other,
+        }
     }
 
     /// Brings `source`, whose content must be `digest`, into the store; of a distribution it is `build`. Nothing to do if
@@ -218,6 +237,13 @@ impl Images {
         let published = draft.publish(&self.layout, source, digest, build);
         drop(held);
         published
+    }
+
+    /// What is known of what can be started in the image `digest`; `None` if the store does not have it.
+    #[must_use]
+    pub fn startable(&self, digest: &ImageDigest) -> Option<Startable> {
+        let record = store::record(&self.layout, digest).ok()?;
+        Some(Startable { init: record.has_init, entrypoint: self.layout.entrypoint(digest).is_file() })
     }
 
     /// The build that the stored image `digest` is.
@@ -304,6 +330,18 @@ impl Images {
 
     fn digests(&self) -> DigestCache {
         DigestCache::new(&self.layout.images())
+    }
+}
+
+/// What can be made here in place of `distro`, whose server does not answer.
+fn stand_in(distro: &Distro, unavailable: Unavailable) -> ImageState {
+    match Bootstrap::of_distro(distro) {
+        Some(request) if bootstrap::check(&request).is_ok() => ImageState::StandIn {
+            digest: bootstrap::digest(&request),
+            request: Box::new(request),
+            why: unavailable.why,
+        },
+        Some(_) | None => unavailable.into(),
     }
 }
 

@@ -52,8 +52,11 @@ pub(super) fn fetch_build<'l>(
     };
     let (loaded, contents) = match &build.files {
         BuildFiles::Layers { .. } => {
-            let stack = registry::fetch(layout, build, tell)?;
+            let (stack, entrypoint) = registry::fetch(layout, build, tell)?;
             draft.set_layers(&stack.ids())?;
+            if let Some(entrypoint) = entrypoint {
+                draft.keep(&entrypoint)?;
+            }
             return Ok(Some(stack));
         }
         BuildFiles::Unified(file) => (load(file, Sha256::new(), tell)?, Some(Contents::Unified)),

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::contents;
 use super::draft::{self, Draft, names};
 use super::error::{ImageError, TreeError};
+use super::layer_store;
 use super::turn::Turn;
 use super::walk::walk;
-use crate::model::{Build, ImageDigest, ImageSource};
-use crate::store::{Layout, StoredRoot};
+use crate::model::{Build, Entrypoint, ImageDigest, ImageSource};
+use crate::store::{Layout, StoredRoot, layer_trees};
+use crate::sys::RootDir;
 
 /// The file with what is kept with an image.
 const RECORD: &str = "image.json";
@@ -36,6 +38,9 @@ pub(super) struct ImageRecord {
     /// The build that it is, if it is one of a distribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) build: Option<Build>,
+    /// Whether it has something at `/sbin/init`. Of images of the first versions nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) has_init: Option<bool>,
     /// The hash of all that is in it. Images of the first versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) contents: Option<String>,
@@ -79,6 +84,13 @@ impl ImageDraft {
         self.draft.path().join("scratch")
     }
 
+    /// Keeps with it the program that it is made for.
+    pub(super) fn keep(&self, entrypoint: &Entrypoint) -> Result<(), ImageError> {
+        let path = self.draft.path().join("entrypoint.json");
+        let text = serde_json::to_vec_pretty(entrypoint).expect("texts have a JSON form");
+        fs::write(&path, text).map_err(ImageError::io("write", &path))
+    }
+
     /// Makes the finished draft the image `digest` that came from `source`.
     pub(super) fn publish(
         self,
@@ -94,7 +106,8 @@ impl ImageDraft {
         // What is in layers is noted with each of them.
         let contents = if layers.is_empty() { Some(contents::hash(&self.parts.tree()).map_err(failed)?) } else { None };
         let (source, build) = (source.to_string(), build.cloned());
-        let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, contents };
+        let has_init = has_init(layout, &self.parts);
+        let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, has_init, contents };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
         self.draft.publish(RECORD, &text, &layout.image(digest))
     }
@@ -136,6 +149,17 @@ pub(super) fn prune(layout: &Layout, used: &[ImageDigest]) -> Result<Vec<ImageDi
 
 fn record_path(image: &Path) -> PathBuf {
     image.join(RECORD)
+}
+
+/// Whether the root file system that `parts` make up has an init where every engine looks for one; `None` if that cannot be
+/// found out.
+fn has_init(layout: &Layout, parts: &StoredRoot) -> Option<bool> {
+    let view = layer_store::view(&layer_trees(&layout.layers(), &parts.layers().ok()?)).ok()?;
+    let root = match view {
+        Some(view) => RootDir::new(view),
+        None => RootDir::open(&parts.tree()).ok()?,
+    };
+    Some(root.metadata_followed(Path::new("/sbin/init")).ok()?.is_some())
 }
 
 /// What the tree `top` takes on disk in bytes, each file counted once.

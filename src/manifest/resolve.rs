@@ -9,6 +9,7 @@ use super::address::{self, Addresses};
 use super::container::{self, Group};
 use super::findings::Complaint;
 use super::keys;
+use super::layer::Layer;
 use super::links::LinkKeys;
 use super::network::{derivation, hex};
 use super::networks;
@@ -18,8 +19,8 @@ use super::reader::{Reader, Section, Setting};
 use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
-    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, LinkSpec, MacAddress, MachineId, Member,
-    NetworkName, NetworkSpec,
+    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, LinkSpec, MacAddress, MachineId,
+    Member, NetworkName, NetworkSpec,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -154,6 +155,7 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
     for group in groups {
         let (key, keys) = (&group.key, &group.keys);
         keys.security.check(reader);
+        check_entrypoint(reader, keys);
         if keys.image.is_absent() {
             let complaint = Complaint::new(format!("the container `{}` has neither `distro` nor `image`", key.value));
             reader.complain(key.span, complaint.hint("write `distro: debian/12` or `image: file:PATH`"));
@@ -169,6 +171,26 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
                 }
             }
         }
+    }
+}
+
+/// Finds what `init: entrypoint` does not go with.
+fn check_entrypoint(reader: &mut Reader, keys: &Layer) {
+    let Some(init) = keys.init.given().filter(|init| init.value == Init::Entrypoint) else { return };
+    if keys.security.is_privileged() {
+        let complaint = Complaint::new("`init: entrypoint` and `privileged: true` exclude each other");
+        let hint = "leave one of them out: a privileged container could reach the init, which is fleet's own program";
+        reader.complain(init.span, complaint.hint(hint));
+    }
+    let is_of_registry = |image: &ImageSource| match image {
+        ImageSource::Distro(distro) => distro.name.repository().is_some(),
+        ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } | ImageSource::Bootstrap(_) => {
+            false
+        }
+    };
+    if keys.image.value().is_some_and(|image| !is_of_registry(image)) {
+        let complaint = Complaint::new("only an image of a registry names the program that it is made for");
+        reader.complain(init.span, complaint.hint("name the program with `init: /path`, or leave `init` out"));
     }
 }
 

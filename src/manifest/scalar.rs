@@ -138,12 +138,15 @@ pub(super) fn init(text: &str) -> Result<Init, Complaint> {
     if text == "auto" {
         return Ok(Init::Auto);
     }
+    if text == "entrypoint" {
+        return Ok(Init::Entrypoint);
+    }
     if text.starts_with('/') && !text.contains(char::is_control) {
         return Ok(Init::Path(PathBuf::from(text)));
     }
     let kind = InitKind::ALL.into_iter().find(|(word, _)| *word == text);
     kind.map(|(_, kind)| Init::Kind(kind)).ok_or_else(|| {
-        let words = || std::iter::once("auto").chain(InitKind::ALL.into_iter().map(|(word, _)| word));
+        let words = || ["auto", "entrypoint"].into_iter().chain(InitKind::ALL.into_iter().map(|(word, _)| word));
         let hint = did_you_mean(text, words())
             .unwrap_or_else(|| format!("write an absolute path or one of {}", listed(words())));
         Complaint::new(format!("unknown init `{text}`")).hint(hint)

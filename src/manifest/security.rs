@@ -78,6 +78,11 @@ impl SecurityKeys {
         }
     }
 
+    /// Whether they ask for a container whose root is the host's.
+    pub(super) fn is_privileged(&self) -> bool {
+        self.privileged.value() == Some(&true)
+    }
+
     /// What they ask for.
     pub(super) fn security(&self) -> SecuritySpec {
         let sysctls = self.sysctls.value().into_iter().flatten();

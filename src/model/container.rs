@@ -21,6 +21,8 @@ pub enum Init {
     Kind(InitKind),
     /// Any program of the image, by absolute path.
     Path(PathBuf),
+    /// The program that the image is made for, below a small init of fleet's own.
+    Entrypoint,
 }
 
 /// The inits whose signals and habits are known.

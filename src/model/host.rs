@@ -6,7 +6,8 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::{
-    ContainerName, ContainerState, Firewall, ImageSource, ImageState, LinkSpec, Listener, MacAddress, PerFamily,
+    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, LinkSpec, Listener, MacAddress,
+    PerFamily, Startable,
 };
 
 /// What a host has: everything that planning needs to know of it.
@@ -26,6 +27,8 @@ pub struct Host {
     pub listeners: Vec<Listener>,
     /// The sources that the fleet names.
     pub images: BTreeMap<ImageSource, ImageState>,
+    /// What can be started in those of them that are stored.
+    pub startable: BTreeMap<ImageDigest, Startable>,
     /// The volumes of the fleet, by name.
     pub volumes: BTreeSet<String>,
     /// Host ids that belong to somebody else (subuid(5), subgid(5)).

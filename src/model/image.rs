@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bootstrap, BootstrapError, Build, Distro, RegistryNameError, WebUrl, WebUrlError};
+use super::{Bootstrap, BootstrapError, Build, Distro, Init, RegistryNameError, WebUrl, WebUrlError};
 
 /// A source of a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,6 +135,37 @@ impl fmt::Display for ImageDigest {
     }
 }
 
+/// What can be started in a stored image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Startable {
+    /// Whether it has an init; `None` if nobody has looked.
+    pub init: Option<bool>,
+    /// Whether it names the program that it is made for.
+    pub entrypoint: bool,
+}
+
+impl Startable {
+    /// What keeps `init` from being started in it, and the fix; nothing if that is not known.
+    #[must_use]
+    pub fn lacks(self, init: &Init) -> Option<(String, String)> {
+        let lack = |what: &str, fix: &str| Some((what.to_owned(), fix.to_owned()));
+        match init {
+            Init::Auto | Init::Kind(_) if self.init == Some(false) && self.entrypoint => lack(
+                "its image has no `/sbin/init`",
+                "run the program that the image is made for with `init: entrypoint`, or another one with `init: /path`",
+            ),
+            Init::Auto | Init::Kind(_) if self.init == Some(false) => lack(
+                "its image has no `/sbin/init`, and names no program that it is made for",
+                "use an image with an init system, or name the program with `init: /path`",
+            ),
+            Init::Entrypoint if !self.entrypoint => {
+                lack("its image names no program that it is made for", "name the program with `init: /path`")
+            }
+            Init::Auto | Init::Kind(_) | Init::Path(_) | Init::Entrypoint => None,
+        }
+    }
+}
+
 /// An image source, as found on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageState {
@@ -144,6 +175,15 @@ pub enum ImageState {
     Available(ImageDigest),
     /// A server offers this build; the store does not have it.
     Offered(Box<Build>),
+    /// Its server does not answer, but this host can make one of the same name; the store does not have it.
+    StandIn {
+        /// What it is known by.
+        digest: ImageDigest,
+        /// What is made in its place.
+        request: Box<Bootstrap>,
+        /// What is wrong with the server.
+        why: String,
+    },
     /// It cannot be had: why, and what would help.
     Unavailable {
         /// What is wrong, as a sentence without a full stop.

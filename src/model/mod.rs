@@ -8,6 +8,7 @@ mod command;
 mod container;
 mod distro;
 mod ending;
+mod entrypoint;
 mod firewall;
 mod fleet;
 mod guest;
@@ -41,13 +42,14 @@ pub use distro::{
     Build, BuildFile, BuildFiles, Distro, DistroName, DistroNameError, architecture, native_architecture,
 };
 pub use ending::{Ending, LastExit};
+pub use entrypoint::{Entrypoint, StopSignal, StopSignalError};
 pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
 pub use fleet::{EngineKind, Fleet};
 pub use guest::{GuestSpec, HostEntry, Member, UserSpec, host_table, hosts_digest};
 pub use host::{Forwarding, Host, Ipv6Use, LinkKind, LinkState, overlap};
 pub use identity::{MachineId, hex, stable_hash};
 pub use ids::{ID_POOL, ID_RANGE_LENGTH, IdRange};
-pub use image::{ImageDigest, ImageSource, ImageState, ParseImageError};
+pub use image::{ImageDigest, ImageSource, ImageState, ParseImageError, Startable};
 pub use ip_family::{IpFamily, PerFamily};
 pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use login::{Login, UnquotablePath};

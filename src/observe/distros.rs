@@ -2,7 +2,8 @@
 //!
 //! A distribution is a moving thing, and a container is not rebuilt because a server has something newer. So what is pinned
 //! counts first, then what containers of the fleet stand on already, then what the image store has, and only for what none
-//! of them knows is its server asked. `fleet update` moves pins.
+//! of them knows is its server asked. Where that does not answer, what can be made here may stand in, which is no build and
+//! never pinned. `fleet update` moves pins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +64,9 @@ fn held(fleet: &Fleet, containers: &[ContainerState], distro: &Distro) -> BTreeS
 /// What the servers say of `distros`.
 async fn asked(distros: Vec<Distro>, images: &Images) -> BTreeMap<ImageSource, ImageState> {
     let resolved = tokio::task::spawn_blocking(move || Images::resolve(&distros)).await.unwrap_or_default();
-    let state = |build: Result<_, ImageState>| build.map_or_else(|why| why, |build| images.observe_build(&build));
+    let state = |build: Result<_, ImageState>| match build {
+        Ok(build) => images.observe_build(&build),
+        Err(state) => images.unless_stored(state),
+    };
     resolved.into_iter().map(|(distro, build)| (ImageSource::Distro(distro), state(build))).collect()
 }

@@ -38,7 +38,16 @@ pub async fn observe(
     let mut observed: BTreeMap<ImageSource, ImageState> =
         local_sources(fleet).into_iter().map(|source| (source.clone(), images.observe(source))).collect();
     observed.extend(distros::observe(fleet, &containers, images, reach).await);
+    let stored = observed.values().filter_map(|state| match state {
+        ImageState::Stored(digest) => Some((digest.clone(), images.startable(digest)?)),
+        ImageState::Available(_)
+        | ImageState::Offered(_)
+        | ImageState::StandIn { .. }
+        | ImageState::Unavailable { .. } => None,
+    });
+    let startable = stored.collect();
     Ok(Host {
+        startable,
         containers: containers.into_iter().map(|state: ContainerState| (state.name.clone(), state)).collect(),
         links,
         routes,

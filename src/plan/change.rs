@@ -64,9 +64,21 @@ impl<'a> Changes<'a> {
         self.draft
     }
 
+    /// The image that a new root file system of `spec` stands on. Without one it is a conflict already, and one in which
+    /// nothing could be started becomes a conflict, before a container is made or replaced.
+    fn image_of(&mut self, spec: &ContainerSpec) -> Option<&'a ImageDigest> {
+        let image = image::digest_of(self.scene.host, &spec.image)?;
+        if let Some(startable) = self.scene.host.startable.get(image)
+            && let Some((lack, fix)) = startable.lacks(&spec.init)
+        {
+            self.draft.refuse(conflict::nothing_to_start(&spec.name, lack, fix));
+            return None;
+        }
+        Some(image)
+    }
+
     fn create_new(&mut self, spec: &ContainerSpec) {
-        // Without an image it is a conflict already.
-        let Some(image) = image::digest_of(self.scene.host, &spec.image) else { return };
+        let Some(image) = self.image_of(spec) else { return };
         match self.pool.take(&self.scene.fleet.name, &spec.name) {
             Some(ids) => {
                 // What weakens its isolation is part of the file, and still nobody should miss it.
@@ -89,7 +101,7 @@ impl<'a> Changes<'a> {
         reason: &str,
         consequence: &Consequence,
     ) {
-        let Some(image) = image::digest_of(self.scene.host, &spec.image) else { return };
+        let Some(image) = self.image_of(spec) else { return };
         let stop = timeout_s.map(|timeout_s| self.stop(&spec.name, record, timeout_s, reason, consequence.clone()));
         let delete = self.draft.add(Action::Delete(spec.name.clone()), reason, consequence.clone());
         let create = self.create(spec, image, record.ids, reason, consequence.clone());

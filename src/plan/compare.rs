@@ -202,6 +202,7 @@ fn compare_run(found: &mut Differences, scene: &Scene, record: &ContainerRecord,
 fn init_word(init: &Init) -> String {
     match init {
         Init::Auto => "auto".to_owned(),
+        Init::Entrypoint => "entrypoint".to_owned(),
         Init::Kind(kind) => {
             let word = InitKind::ALL.iter().find(|(_, other)| other == kind).map(|(word, _)| *word);
             word.expect("ALL has all of them").to_owned()

@@ -60,11 +60,17 @@ pub(super) fn no_ids(name: &ContainerName) -> Conflict {
 pub(super) fn image_unavailable(source: &ImageSource, state: Option<&ImageState>) -> Conflict {
     let (message, hint) = match state {
         Some(ImageState::Unavailable { why, hint }) => (why.clone(), hint.clone().unwrap_or_default()),
-        Some(ImageState::Stored(_) | ImageState::Available(_) | ImageState::Offered(_)) | None => {
-            (format!("nothing is known of the image `{source}`"), String::new())
-        }
+        Some(
+            ImageState::Stored(_) | ImageState::Available(_) | ImageState::Offered(_) | ImageState::StandIn { .. },
+        )
+        | None => (format!("nothing is known of the image `{source}`"), String::new()),
     };
     Conflict { target: source.to_string(), message, hint }
+}
+
+/// Nothing can be started in the image of a container.
+pub(super) fn nothing_to_start(name: &ContainerName, message: String, hint: String) -> Conflict {
+    Conflict { target: name.to_string(), message, hint }
 }
 
 /// A link that is not the fleet's has the bridge's name.

@@ -83,6 +83,12 @@ impl Layout {
         self.state.join("layers")
     }
 
+    /// The program that one image of the store is made for, if it names one.
+    #[must_use]
+    pub fn entrypoint(&self, digest: &ImageDigest) -> PathBuf {
+        self.image(digest).join("entrypoint.json")
+    }
+
     /// What is loaded from servers, until it is in the image store.
     #[must_use]
     pub fn downloads(&self) -> PathBuf {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use fleet::model::{Action, ID_POOL, ImageSource, ImageState, Plan, RunState};
+use fleet::model::{Action, ID_POOL, ImageSource, ImageState, Init, Plan, RunState, Startable};
 use fleet::plan::plan;
 
-use super::{build, container, converged_host, make_foreign, name, one, planned, two};
+use super::{build, container, converged_host, make_foreign, name, one, planned, set_traffic, two};
 
 fn unavailable() -> ImageState {
     ImageState::Unavailable { why: "`/a.tar.gz` does not exist".to_owned(), hint: Some("check the path".to_owned()) }
@@ -230,4 +230,43 @@ fn records_of(plan: &Plan) -> Vec<(String, u32)> {
         | Action::DeleteVolume(_) => None,
     });
     created.collect()
+}
+
+#[test]
+fn an_image_in_which_nothing_can_be_started_is_refused_before_a_container_is_made_or_replaced() {
+    let mut fleet = one();
+    let mut host = build::bare_host();
+    set_traffic(&mut host, &fleet);
+    let mut startable = |init, entrypoint| {
+        host.startable.insert(build::digest('a'), Startable { init, entrypoint });
+        planned(&fleet, &host)
+    };
+    assert!(startable(None, false).contains("+ start:a"), "it is not known");
+    insta::assert_snapshot!(startable(Some(false), true), @r"
+    ! a  its image has no `/sbin/init`
+      hint: run the program that the image is made for with `init: entrypoint`, or another one with `init: /path`
+    ");
+    insta::assert_snapshot!(startable(Some(false), false), @r"
+    ! a  its image has no `/sbin/init`, and names no program that it is made for
+      hint: use an image with an init system, or name the program with `init: /path`
+    ");
+    fleet.containers[0].init = Init::Entrypoint;
+    insta::assert_snapshot!(planned(&fleet, &host), @r"
+    ! a  its image names no program that it is made for
+      hint: name the program with `init: /path`
+    ");
+}
+
+#[test]
+fn what_stands_in_for_a_silent_servers_image_is_told() {
+    let (fleet, mut host) = (one(), build::bare_host());
+    set_traffic(&mut host, &fleet);
+    let request = Box::new("debian/12".parse().expect("one that can be made"));
+    let stand_in = ImageState::StandIn { digest: build::digest('d'), request, why: "cannot reach `h`".to_owned() };
+    host.images.insert(build::file_image("/a.tar.gz"), stand_in);
+    insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + image:dddddddddddd  in place of file:/a.tar.gz (cannot reach `h`): made here by mmdebstrap, with systemd
+    + create:a  it does not exist  after [image:dddddddddddd]
+    + start:a  it is new  after [create:a]
+    ");
 }

@@ -358,7 +358,11 @@ fn delete_rules(fleet: FleetName, network: NetworkName) -> Vec<Event> {
 fn fetch(digest: ImageDigest) -> Vec<Event> {
     vec![Box::new(move |world| {
         for state in world.host.images.values_mut() {
-            if *state == ImageState::Available(digest.clone()) {
+            let is_it = match state {
+                ImageState::Available(known) | ImageState::StandIn { digest: known, .. } => *known == digest,
+                ImageState::Stored(_) | ImageState::Offered(_) | ImageState::Unavailable { .. } => false,
+            };
+            if is_it {
                 *state = ImageState::Stored(digest.clone());
             }
         }

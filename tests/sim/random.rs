@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet::model::{
     Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, Host, ID_POOL, ImageSource, ImageState,
     Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec, Ownership,
-    PerFamily, PortForward, Protocol, Restart, Restarting, RunState, TableState, Weight, hosts_digest,
+    PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Startable, TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -135,7 +135,8 @@ fn choice() -> impl Strategy<Value = Choice> {
     let cpus = prop_oneof![3 => Just(None), 1 => Just(Some(500))];
     let hostname = prop_oneof![5 => Just(None), 1 => Just(Some("renamed"))];
     let key = prop_oneof![3 => Just(None), 1 => Just(Some("ssh-ed25519 AAAA me"))];
-    let init = prop_oneof![5 => Just(Init::Auto), 1 => Just(Init::Kind(InitKind::Systemd))];
+    let init =
+        prop_oneof![5 => Just(Init::Auto), 1 => Just(Init::Kind(InitKind::Systemd)), 1 => Just(Init::Entrypoint)];
     let stop_timeout_s = prop_oneof![5 => Just(10), 1 => Just(20)];
     (image, memory, cpus, hostname, key, init, stop_timeout_s, access()).prop_map(
         |(image, memory, cpus, hostname, key, init, stop_timeout_s, access)| Choice {
@@ -356,6 +357,9 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
         }
         add_neighbours(&mut host, &fleet);
         host.images = image_states(&states);
+        // Of one content it is known that it is made for a program, and sometimes that it has no init.
+        let startable = Startable { init: Some(states[0] < 9), entrypoint: true };
+        host.startable.insert(build::digest('a'), startable);
         let mounts = fleet.containers.iter().flat_map(|spec| &spec.mounts);
         host.volumes = mounts.filter_map(volume_of).map(str::to_owned).collect();
         host.volumes.insert("former".to_owned());
@@ -399,7 +403,11 @@ fn image_states(states: &[u8]) -> BTreeMap<ImageSource, ImageState> {
     all.map(|((source, state), digest)| {
         let state = match state {
             0 => ImageState::Unavailable { why: format!("cannot read `{source}`"), hint: None },
-            1..=4 => ImageState::Available(digest),
+            1 => {
+                let request = Box::new("debian/12".parse().expect("one that can be made"));
+                ImageState::StandIn { digest, request, why: "cannot reach the server".to_owned() }
+            }
+            2..=4 => ImageState::Available(digest),
             5.. => ImageState::Stored(digest),
         };
         (source, state)

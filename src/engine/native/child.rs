@@ -8,19 +8,20 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::attendant::attend;
 use super::confinement::{confine, limit_resources};
 use super::failure::{StartFailure, Step as _};
 use super::guest_mounts::attach_mounts;
 use super::guest_root::GuestRoot;
 use super::lxcfs::View;
 use super::system_mounts::SystemMounts;
-use crate::model::{LinkSpec, MountSpec, SecuritySpec};
+use crate::model::{Entrypoint, LinkSpec, MountSpec, SecuritySpec};
 use crate::network::configure_inside;
 use crate::sys::{MessageSocket, become_namespace_root, close_on_exec_from, default_signals};
 
@@ -66,7 +67,15 @@ pub(super) struct ChildSetup<'a> {
     pub(super) links: &'a [LinkSpec],
     pub(super) security: &'a SecuritySpec,
     pub(super) mounts: &'a [MountSpec],
-    pub(super) init: PathBuf,
+    pub(super) first: FirstProgram<'a>,
+}
+
+/// What the container's first process becomes.
+pub(super) enum FirstProgram<'a> {
+    /// This program of the image.
+    Init(PathBuf),
+    /// An attendant of this one.
+    Entrypoint(&'a Entrypoint),
 }
 
 /// Sets the container up and executes its init. Returns the exit status of a process that did not get there.
@@ -119,9 +128,13 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     confine(setup.security).step(|| "cannot give up what no guest may have".to_owned())?;
     let message = serde_json::to_vec(&FromChild::Ready).step(|| "cannot hand the console over".to_owned())?;
     setup.socket.send(&message, &[console.master.as_fd()]).step(|| "cannot hand the console over".to_owned())?;
-    drop(console);
+    let master = console.master;
+    drop(console.slave);
     wait_for(&setup.socket, &FromMonitor::Execute)?;
-    execute(setup)
+    match &setup.first {
+        FirstProgram::Init(path) => execute(path, &setup.socket),
+        FirstProgram::Entrypoint(entrypoint) => attend(entrypoint, &setup.socket, &master),
+    }
 }
 
 fn receive_mounts(socket: &MessageSocket) -> Result<(OwnedFd, OwnedFd, bool), StartFailure> {
@@ -174,15 +187,15 @@ fn become_init(console: &OwnedFd) -> Result<(), StartFailure> {
     rustix::stdio::dup2_stderr(console).step(step)
 }
 
-fn execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible, StartFailure> {
-    let program = setup.init.display();
+fn execute(init: &Path, socket: &MessageSocket) -> Result<std::convert::Infallible, StartFailure> {
+    let program = init.display();
     let step = || format!("cannot execute `{program}`");
     // No descriptor of the host may outlive this (CVE-2024-21626).
     close_on_exec_from(3).step(step)?;
-    let path = CString::new(setup.init.as_os_str().as_bytes()).step(step)?;
+    let path = CString::new(init.as_os_str().as_bytes()).step(step)?;
     let environment = guest_environment().map(|text| CString::new(text).expect("the words have no NUL"));
     let message = serde_json::to_vec(&FromChild::Executing).step(step)?;
-    setup.socket.send(&message, &[]).step(step)?;
+    socket.send(&message, &[]).step(step)?;
     nix::unistd::execve(&path, &[&path], &environment).step(step)
 }
 

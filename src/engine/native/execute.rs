@@ -25,7 +25,8 @@ const NOT_FOUND: u8 = 127;
 const PATH: &str = "PATH";
 
 /// Variables of a process, each once.
-struct Environment(Vec<(OsString, OsString)>);
+#[derive(Default)]
+pub(super) struct Environment(Vec<(OsString, OsString)>);
 
 /// Becomes the command. Returns the exit status of a process that did not get there.
 pub(super) fn execute(entrance: &Entrance<'_>, socket: &MessageSocket) -> u8 {
@@ -106,7 +107,7 @@ fn environment(entrance: &Entrance<'_>, login: &Login) -> Environment {
 }
 
 impl Environment {
-    fn set(&mut self, key: OsString, value: OsString) {
+    pub(super) fn set(&mut self, key: OsString, value: OsString) {
         self.0.retain(|(other, _)| *other != key);
         self.0.push((key, value));
     }
@@ -125,20 +126,23 @@ fn execute_program(
     login: &Login,
     environment: &Environment,
 ) -> Result<Infallible, NotExecuted> {
-    let texts = environment.to_texts()?;
     match &command.program {
-        Program::Words(words) => {
-            let arguments: Vec<CString> =
-                words.iter().map(|word| c_text(&[word.as_bytes()])).collect::<Result<_, _>>()?;
-            let program = words.first().map(OsString::as_os_str).unwrap_or_default();
-            Err(first_of(&candidates(program, environment.get(PATH)), program, &arguments, &texts))
-        }
+        Program::Words(words) => Err(execute_words(words, environment)?),
         Program::LoginShell => {
+            let texts = environment.to_texts()?;
             // Each under its own name: a shell that is missing is replaced, one that cannot be executed is not.
             let refusal = login_shell(&login.shell, &texts)?;
             if refusal.status == NOT_FOUND { Err(login_shell(OsStr::new(PLAIN_SHELL), &texts)?) } else { Err(refusal) }
         }
     }
+}
+
+/// Executes the program that is the first of `words`, found by the `PATH` of `environment`; returns why it was not.
+pub(super) fn execute_words(words: &[OsString], environment: &Environment) -> Result<NotExecuted, NotExecuted> {
+    let texts = environment.to_texts()?;
+    let arguments: Vec<CString> = words.iter().map(|word| c_text(&[word.as_bytes()])).collect::<Result<_, _>>()?;
+    let program = words.first().map(OsString::as_os_str).unwrap_or_default();
+    Ok(first_of(&candidates(program, environment.get(PATH)), program, &arguments, &texts))
 }
 
 /// Executes `shell` as a login shell, which it knows by the `-` before its name (login(1)).

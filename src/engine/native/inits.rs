@@ -9,6 +9,7 @@
 //! | busybox | `busybox` | `SIGUSR2` |
 //! | any other `/sbin/init` | | `SIGPWR` |
 //! | a program named by `init:` | | `SIGTERM` |
+//! | the attendant of `init: entrypoint` | | `SIGTERM`, for which its program gets what the image says |
 //!
 //! Why: systemd(1) documents its real-time signals, and takes `SIGTERM` for an order to execute itself anew. sysvinit
 //! runs the `powerwait` line of inittab(5), which the guest's set-up makes a shutdown. openrc-init has handled
@@ -52,7 +53,7 @@ pub(super) fn ask_to_shut_down(pidfd: BorrowedFd<'_>, kind: Option<InitKind>, as
         (Some(InitKind::Busybox), _) => &[Signal::USR2],
         (Some(InitKind::Runit), _) => &[Signal::POWER, Signal::CONT],
         (Some(InitKind::Sysvinit | InitKind::Openrc), _) | (None, Init::Auto | Init::Kind(_)) => &[Signal::POWER],
-        (None, Init::Path(_)) => &[Signal::TERM],
+        (None, Init::Path(_) | Init::Entrypoint) => &[Signal::TERM],
     };
     Ok(signals.iter().try_for_each(|signal| pidfd_send_signal(pidfd, *signal))?)
 }

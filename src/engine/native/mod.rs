@@ -1,7 +1,7 @@
 //! The engine that needs nothing installed: containers made of system calls.
 //!
 //! Start at [`NativeEngine`]. A start goes through `launcher` → `monitor` → `start` (host's side) and `child` (inside,
-//! up to the init). A monitor starts its container again after a pause (`backoff`), and another takes its place if it was
+//! up to the init, or to the `attendant` that stands in for one). A monitor starts its container again after a pause (`backoff`), and another takes its place if it was
 //! killed (`adopt`). What runs is found again by `inspect`, with its mounts (`mounted`), which `remount` changes; `stop` and
 //! `recover` take it down. `console` is
 //! the way to a guest's console and to its log. A command goes through `exec` (the caller's side), `enter` and
@@ -9,6 +9,7 @@
 
 mod adopt;
 mod assembled;
+mod attendant;
 mod backoff;
 mod cgroup;
 mod child;
@@ -66,7 +67,9 @@ use self::paths::ContainerPaths;
 use self::run_state::RunFile;
 use self::start::Machine;
 use crate::engine::{Engine, EngineError, Prepared, WithRoot};
-use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState, hex, stable_hash};
+use crate::model::{
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, Entrypoint, ImageDigest, Init, hex, stable_hash,
+};
 use crate::network::await_removal;
 use crate::store::{HostLock, Layout, sync_file_system_of};
 
@@ -250,7 +253,12 @@ fn machine_of(layout: &Layout, name: &ContainerName) -> io::Result<Machine> {
 fn machine_with(layout: &Layout, name: &ContainerName, hierarchies: &Hierarchies) -> io::Result<Machine> {
     let paths = ContainerPaths::finished(layout, name);
     let record: ContainerRecord = serde_json::from_slice(&std::fs::read(paths.record())?)?;
+    let entrypoint = match record.spec.init {
+        Init::Entrypoint => entrypoint_of(layout, &record.image)?,
+        Init::Auto | Init::Kind(_) | Init::Path(_) => None,
+    };
     Ok(Machine {
+        entrypoint,
         volumes: layout.volumes(&record.fleet),
         image: layout.stored_root(&record.image),
         group: Group::new(hierarchies, &group_parent(layout), name.as_str()),
@@ -258,6 +266,15 @@ fn machine_with(layout: &Layout, name: &ContainerName, hierarchies: &Hierarchies
         record,
         paths,
     })
+}
+
+/// What is kept with the image of the program that it is made for.
+fn entrypoint_of(layout: &Layout, image: &ImageDigest) -> io::Result<Option<Entrypoint>> {
+    match std::fs::read(layout.entrypoint(image)) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes what lives only while the container runs: processes, groups, link, state. All of it may be gone already.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::adopt::reopen_console;
+use super::adopt::{kept_console, reopen_console};
 use super::backoff::Backoff;
 use super::cgroup::{Hierarchies, to_keep_open};
 use super::console::Console;
@@ -18,7 +18,7 @@ use super::run_state::{ProcessId, RunFile, boot_id};
 use super::start::{Machine, Ready, Started, prepare};
 use super::stop_sign::StopSign;
 use super::{cleanup, ended, machine_with};
-use crate::model::{Ending, LastExit};
+use crate::model::{self, Ending, LastExit};
 use crate::store::{Layout, write_volatile};
 use crate::sys::{Children, close_all_except, give_back_memory, keep_capabilities, set_children, set_process_name};
 
@@ -154,7 +154,13 @@ impl<'a> Monitor<'a> {
         let pidfd = id.open().ok_or("its init has just ended").step(step)?;
         let monitor = ProcessId::of(std::process::id()).step(step)?;
         RunFile { monitor, ..state }.save(&self.machine.paths.run_state()).step(step)?;
-        match reopen_console(&self.machine.group, &pidfd) {
+        let console = match self.machine.record.spec.init {
+            model::Init::Entrypoint => kept_console(id.pid, &pidfd),
+            model::Init::Auto | model::Init::Kind(_) | model::Init::Path(_) => {
+                reopen_console(&self.machine.group, &pidfd)
+            }
+        };
+        match console {
             Ok(console) => self.console.connect(Some(console)),
             // A guest that is out of reach runs all the same. Who misses its words looks for them here.
             Err(failure) => self.console.note(&failure.to_string()),

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::Group;
-use super::child::{self, ChildSetup, FromChild, FromMonitor};
+use super::child::{self, ChildSetup, FirstProgram, FromChild, FromMonitor};
 use super::confinement::limit_resources;
 use super::dev::{mount_dev, usable_devices};
 use super::failure::{StartFailure, Step as _};
@@ -23,7 +23,7 @@ use super::overlay::mount_for_guest;
 use super::paths::ContainerPaths;
 use super::run_state::ProcessId;
 use super::system_mounts::has_udev;
-use crate::model::{ContainerRecord, ID_RANGE_LENGTH, Init, InitKind};
+use crate::model::{ContainerRecord, Entrypoint, ID_RANGE_LENGTH, Init, InitKind};
 use crate::network::connect_guest;
 use crate::store::{StoredRoot, Volumes};
 use crate::sys::{CloneRequest, Cloned, MessageSocket, RootDir, clone_into, set_effective_ids};
@@ -32,6 +32,8 @@ use crate::sys::{CloneRequest, Cloned, MessageSocket, RootDir, clone_into, set_e
 pub(super) struct Machine {
     pub(super) record: ContainerRecord,
     pub(super) paths: ContainerPaths,
+    /// What its image is made for, if that is to be run and known.
+    pub(super) entrypoint: Option<Entrypoint>,
     pub(super) image: StoredRoot,
     /// The volumes of its fleet.
     pub(super) volumes: Volumes,
@@ -65,6 +67,7 @@ pub(super) struct Ready {
 /// of it runs any more; groups are the caller's to remove.
 pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
     let record = &machine.record;
+    let first = first_program(machine)?;
     let base = record.root_id();
     let is_privileged = record.spec.security.privileged;
     machine.group.create(&record.spec.limits, base).step(|| "cannot make the cgroups".to_owned())?;
@@ -86,7 +89,7 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
         links: &record.spec.links,
         security: &record.spec.security,
         mounts: &record.spec.mounts,
-        init: init_path(&record.spec.init),
+        first,
     };
 
     // The kernel charges inotify instances and the like to the *owner* of a user namespace. Were that root for all
@@ -184,14 +187,15 @@ fn map_ids(pid: i32, base: u32) -> Result<OwnedFd, StartFailure> {
 /// Finds out what the root file system's init is and needs, and whether it is the one that was asked for.
 fn examine(init: &Init, root: &OwnedFd) -> Result<(Option<InitKind>, bool), StartFailure> {
     let root = RootDir::new(root.try_clone().step(|| "cannot open the root file system".to_owned())?);
-    let program = init_path(init);
+    let Some(program) = init_path(init) else { return Ok((None, has_udev(&root))) };
     let found = detect_init(&root, &program);
     let is_there = root.metadata_followed(&program).step(|| format!("cannot look at `{}`", program.display()))?;
     let refuse = |why: String, hint: &str| {
         Err(StartFailure { step: "cannot start its init".to_owned(), why, hint: Some(hint.to_owned()) })
     };
     if is_there.is_none() {
-        let hint = "use an image with an init system, or name the program with `init: /path`";
+        let hint = "use an image with an init system, name the program with `init: /path`, or run what an image of a \
+                    registry is made for with `init: entrypoint`";
         return refuse(format!("the root file system has no `{}`", program.display()), hint);
     }
     match init {
@@ -200,15 +204,34 @@ fn examine(init: &Init, root: &OwnedFd) -> Result<(Option<InitKind>, bool), Star
             let why = format!("`/sbin/init` is {found}, not {}", format!("{asked:?}").to_lowercase());
             refuse(why, "leave `init:` out, or use an image with that init")
         }
-        Init::Kind(_) | Init::Auto | Init::Path(_) => Ok((found, has_udev(&root))),
+        Init::Kind(_) | Init::Auto | Init::Path(_) | Init::Entrypoint => Ok((found, has_udev(&root))),
     }
 }
 
-/// The program that becomes PID 1.
-fn init_path(init: &Init) -> PathBuf {
+/// What becomes PID 1, or runs below it.
+fn first_program(machine: &Machine) -> Result<FirstProgram<'_>, StartFailure> {
+    if let Some(path) = init_path(&machine.record.spec.init) {
+        return Ok(FirstProgram::Init(path));
+    }
+    let refuse = |why: &str, hint: &str| {
+        let step = "cannot start its program".to_owned();
+        Err(StartFailure { step, why: why.to_owned(), hint: Some(hint.to_owned()) })
+    };
+    if machine.record.spec.security.privileged {
+        return refuse("a privileged container could reach fleet's own program", "leave `privileged: true` out");
+    }
+    match &machine.entrypoint {
+        Some(entrypoint) => Ok(FirstProgram::Entrypoint(entrypoint)),
+        None => refuse("its image names no program that it is made for", "name one with `init: /path`"),
+    }
+}
+
+/// The program of the image that becomes PID 1.
+fn init_path(init: &Init) -> Option<PathBuf> {
     match init {
-        Init::Auto | Init::Kind(_) => PathBuf::from("/sbin/init"),
-        Init::Path(path) => path.clone(),
+        Init::Auto | Init::Kind(_) => Some(PathBuf::from("/sbin/init")),
+        Init::Path(path) => Some(path.clone()),
+        Init::Entrypoint => None,
     }
 }
 

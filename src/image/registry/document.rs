@@ -1,9 +1,11 @@
 //! What registries say: manifests, indexes of them, and configurations, of OCI and of Docker.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::image::web::WebError;
-use crate::model::ImageDigest;
+use crate::model::{Entrypoint, ImageDigest, StopSignal, UserChoice};
 
 /// The most layers that are stacked: docker's own limit is 127.
 const MOST_LAYERS: usize = 500;
@@ -99,7 +101,21 @@ pub(super) struct Config {
     architecture: String,
     #[serde(default)]
     os: String,
+    #[serde(default, rename = "config")]
+    program: Option<ProgramConfig>,
     rootfs: RootFileSystem,
+}
+
+/// What is to be run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ProgramConfig {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    working_dir: Option<String>,
+    user: Option<String>,
+    stop_signal: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,6 +141,8 @@ pub(super) struct Pulled {
     pub(super) layers: Vec<Blob>,
     /// The SHA-256 of what each of them unpacks to.
     pub(super) contents: Vec<String>,
+    /// What it is made for, if it says that and it can be run.
+    pub(super) entrypoint: Option<Entrypoint>,
 }
 
 impl Manifest {
@@ -189,6 +207,27 @@ impl Config {
     }
 }
 
+impl ProgramConfig {
+    /// The program that it names. `None` if it names none, or as nobody: then the image can still be used in other ways.
+    fn entrypoint(&self) -> Option<Entrypoint> {
+        let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let words: Vec<String> = [&self.entrypoint, &self.cmd].into_iter().flatten().flatten().cloned().collect();
+        let user = some(&self.user);
+        let is_user = user.as_ref().is_none_or(|user| user.parse::<UserChoice>().is_ok());
+        let directory = some(&self.working_dir).map(PathBuf::from);
+        let is_absolute = directory.as_ref().is_none_or(|directory| directory.is_absolute());
+        let stop_signal = some(&self.stop_signal).map(|text| text.parse::<StopSignal>()).transpose().ok()?;
+        let is_said = words.first().is_some_and(|program| !program.is_empty());
+        (is_said && is_user && is_absolute).then(|| Entrypoint {
+            words,
+            environment: self.env.clone().unwrap_or_default(),
+            directory,
+            user,
+            stop_signal: stop_signal.unwrap_or_default(),
+        })
+    }
+}
+
 impl Pulled {
     /// The image of `config` and `layers`, if it is for `arch`.
     pub(super) fn new(config: &Config, layers: &[Blob], arch: &str) -> Result<Pulled, RegistryError> {
@@ -203,7 +242,8 @@ impl Pulled {
             return Err(RegistryError::Untrusted(what));
         }
         let layers = layers.iter().map(|it| Blob { sha256: it.sha256.clone(), size: it.size }).collect();
-        Ok(Pulled { serial: serial(config.created.as_deref()), layers, contents })
+        let entrypoint = config.program.as_ref().and_then(ProgramConfig::entrypoint);
+        Ok(Pulled { serial: serial(config.created.as_deref()), layers, contents, entrypoint })
     }
 
     /// Bytes of all layers.
@@ -342,6 +382,32 @@ mod tests {
         it is not there for linux/amd64, only for `linux/arm64`
         cannot trust the image: 0 layers, and checksums of 1
         ");
+    }
+
+    #[test]
+    fn a_configuration_names_its_program() {
+        let program = |config: Value| {
+            let text = json!({"os": "linux", "architecture": "amd64", "config": config, "rootfs": {"diff_ids": []}});
+            let config = Config::parse(text.to_string().as_bytes()).expect("a configuration");
+            Pulled::new(&config, &[], "amd64").expect("an image").entrypoint
+        };
+        let full = json!({"Entrypoint": ["/entry", "-x"], "Cmd": ["run"], "Env": ["A=1"], "WorkingDir": "/srv",
+            "User": "app:7", "StopSignal": "SIGQUIT", "ExposedPorts": {"80/tcp": {}}});
+        let found = program(full.clone()).expect("a program");
+        assert_eq!(found.words, ["/entry", "-x", "run"]);
+        assert_eq!((found.user.as_deref(), found.stop_signal), (Some("app:7"), StopSignal::Standard(3)));
+        assert_eq!(program(json!({"Cmd": ["sh"], "User": "", "WorkingDir": ""})).expect("a program").words, ["sh"]);
+        for (key, bad) in [
+            ("User", json!("a:b:c")),
+            ("WorkingDir", json!("srv")),
+            ("StopSignal", json!("SIGNONE")),
+            ("Entrypoint", json!([""])),
+        ] {
+            let mut config = full.clone();
+            config[key] = bad;
+            assert_eq!(program(config), None, "{key}");
+        }
+        assert_eq!((program(json!({})), program(Value::Null)), (None, None));
     }
 
     #[test]

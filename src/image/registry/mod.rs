@@ -18,7 +18,7 @@ use super::remote::{Tell, gone};
 use super::source::Unavailable;
 use super::tree::Limits;
 use super::web::{Web, WebError};
-use crate::model::{Build, BuildFiles, Distro, ImageDigest, WebUrl, native_architecture};
+use crate::model::{Build, BuildFiles, Distro, Entrypoint, ImageDigest, WebUrl, native_architecture};
 use crate::store::Layout;
 
 /// The longest manifest, which the specification wants accepted, and configuration that are read.
@@ -31,8 +31,13 @@ pub(super) fn resolve(image: &Distro) -> Result<Build, Unavailable> {
     found.map_err(|error| Unavailable { why: error.to_string(), hint: hint(&error, image) })
 }
 
-/// Brings the layers of `build` into the store. They stay there as long as what is returned lives.
-pub(super) fn fetch<'l>(layout: &'l Layout, build: &Build, tell: Tell<'_>) -> Result<Stack<'l>, ImageError> {
+/// Brings the layers of `build` into the store. They stay there as long as what is returned lives. With them comes the program
+/// that the image is made for, if it names one.
+pub(super) fn fetch<'l>(
+    layout: &'l Layout,
+    build: &Build,
+    tell: Tell<'_>,
+) -> Result<(Stack<'l>, Option<Entrypoint>), ImageError> {
     let image = build.distro();
     let unavailable = |error: RegistryError| match error {
         RegistryError::Web(error @ WebError::Refused { status: 404, .. }) => gone(error.into(), build),
@@ -58,7 +63,7 @@ pub(super) fn fetch<'l>(layout: &'l Layout, build: &Build, tell: Tell<'_>) -> Re
         }
         before += layer.size;
     }
-    Ok(stack)
+    Ok((stack, pulled.entrypoint))
 }
 
 /// One repository of a registry.

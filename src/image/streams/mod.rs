@@ -67,8 +67,17 @@ pub(super) enum StreamsError {
     },
 }
 
+/// Why there is no build of a distribution.
+#[derive(Debug)]
+pub(super) enum NoBuild {
+    /// Its server did not answer.
+    Silent(Unavailable),
+    /// It did, and does not have it, or cannot be trusted.
+    Refused(Unavailable),
+}
+
 /// The newest builds of `distros` by distribution, each server being asked once.
-pub(super) fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, Unavailable>> {
+pub(super) fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, NoBuild>> {
     let mut by_server: BTreeMap<&WebUrl, Vec<&Distro>> = BTreeMap::new();
     for distro in distros {
         by_server.entry(&distro.server).or_default().push(distro);
@@ -78,8 +87,11 @@ pub(super) fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, Unav
         let products = Web::new().map_err(StreamsError::from).and_then(|web| products(&web, server));
         for distro in wanted {
             let build = match &products {
-                Ok(products) => choose::newest(products, distro),
-                Err(error) => Err(unavailable(error)),
+                Ok(products) => choose::newest(products, distro).map_err(NoBuild::Refused),
+                Err(error @ StreamsError::Web(WebError::Unreachable { .. })) => {
+                    Err(NoBuild::Silent(unavailable(error)))
+                }
+                Err(error) => Err(NoBuild::Refused(unavailable(error))),
             };
             builds.insert(distro.clone(), build);
         }

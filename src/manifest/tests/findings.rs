@@ -275,3 +275,20 @@ containers:
     8:32 `packages` says what is made by `bootstrap` (write `bootstrap: debian/12`, or leave it out)
     ");
 }
+
+#[test]
+fn what_an_entrypoint_does_not_go_with_is_found() {
+    insta::assert_snapshot!(findings("
+fleet: dev
+defaults: {init: entrypoint}
+containers:
+  a: {distro: debian/12}
+  b: {image: 'oci:reg.example/app', privileged: true}
+  c: {image: 'oci:reg.example/app'}
+  d: {image: 'bootstrap:debian/12', init: entry}
+"), @r"
+    3:18 `init: entrypoint` and `privileged: true` exclude each other (leave one of them out: a privileged container could reach the init, which is fleet's own program)
+    3:18 only an image of a registry names the program that it is made for (name the program with `init: /path`, or leave `init` out)
+    8:43 unknown init `entry` (write an absolute path or one of `auto`, `entrypoint`, `systemd`, `openrc`, `sysvinit`, `runit` and `busybox`)
+    ");
+}
