@@ -176,6 +176,7 @@ fn nobody_inside_gets_hold_of_the_first_process() {
     // A monitor that was killed leaves it running, and another goes on with it.
     let monitor = world.container("ee")["monitor"].clone();
     host("kill", &["-9", &monitor.to_string()]);
+    eventually("it is missed", || world.changes() == 1);
     world.fleet(&["apply", "-y"]).expect(0);
     assert_eq!(world.pid("ee"), pid);
     world.sh("ee", "echo to the console > /proc/$(grep -l '^Name:.program' /proc/[0-9]*/status | { IFS=/ read -r _ _ pid _; echo $pid; })/fd/1");
