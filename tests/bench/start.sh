@@ -7,9 +7,11 @@
 # FLEET_BENCH_CONTAINERS (10), FLEET_BENCH_ROUNDS (7), FLEET_BENCH_JOBS (8, of LXC), FLEET_BENCH_LXC (unprivileged),
 # FLEET_BENCH_DIR (a directory to work below; without one, memory), FLEET (target/release/fleet).
 #
-# Both sides get what they want before the clock starts: the image is unpacked (LXC uses fleet's own copy), LXC's
-# configuration files, directories and bridge are there. fleet reads its file, looks at the host, makes bridge,
-# containers and links while the clock runs. Timed on both sides until every init has been executed.
+# The image is unpacked before the clock starts (LXC uses fleet's own copy). fleet reads its file, looks at the host,
+# makes bridge, containers and links while the clock runs. LXC is timed twice: `lxc-start` alone, with its configuration
+# files, directories and bridge there beforehand, and as the script that a user would have, which makes each container
+# from nothing, its bridge being there: directories, configuration, lxc-create, lxc-start; then lxc-stop -k, lxc-destroy.
+# Timed on all sides until every init has been executed.
 #
 # LXC's containers are what lxc-create(1) configures for an id range (`common.conf` and `userns.conf` without lxcfs's
 # hook), so that both sides isolate alike. LXC cannot map the ids of overlayfs's layers: it gets a copy of the image
@@ -46,8 +48,11 @@ main() {
         fleet_round
         settle
         lxc_round
-        printf 'round %s: fleet apply %4s ms, again %4s ms, destroy %4s ms | lxc-start %4s ms, lxc-stop %4s ms\n' \
+        settle
+        script_round
+        printf 'round %s: fleet apply %s ms, again %s ms, destroy %s ms | lxc-start %s ms, lxc-stop %s ms' \
             "$round" "$(last apply)" "$(last again)" "$(last destroy)" "$(last lxc-start)" "$(last lxc-stop)"
+        printf ' | script up %s ms, down %s ms\n' "$(last script-up)" "$(last script-down)"
     done
     summary
 }
@@ -90,33 +95,52 @@ warm_up() {
 }
 
 write_lxc_configs() {
-    local image limit number address
+    local image number
     image=$(echo "$work"/root/fleet/images/*/rootfs)
     [ -d "$image" ] || { echo "no unpacked image at $image" >&2; exit 1; }
     [ "$lxc" = privileged ] || image=$(copy_for_ids "$image")
-    limit=lxc.cgroup.memory.limit_in_bytes
-    [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ] || limit=lxc.cgroup2.memory.max
     ip link add "$bridge" type bridge
     ip address add "$subnet.1/20" dev "$bridge"
     ip link set "$bridge" up
+    write_scripts "$image"
     for number in $(seq "$containers"); do
         mkdir -p "$work/lxc/bench-$number"
-        address=${subnet%.*}.$((208 + (number + 10) / 256)).$(((number + 10) % 256))
-        cat >"$work/lxc/bench-$number/config" <<EOF
-$(isolation)
-lxc.uts.name = bench-$number
-lxc.init.cmd = /sbin/init
-lxc.apparmor.profile = unconfined
-$limit = 64M
-lxc.net.0.type = veth
-lxc.net.0.link = $bridge
-lxc.net.0.flags = up
-lxc.net.0.name = eth0
-lxc.net.0.ipv4.address = $address/20 10.97.223.255
-lxc.net.0.ipv4.gateway = $subnet.1
-lxc.rootfs.path = overlay:$image:$work/lxc/bench-$number/upper
-EOF
+        { cat "$work/common"; sh "$work/own" "$number" "$work/lxc"; } >"$work/lxc/bench-$number/config"
     done
+}
+
+# What all containers' configurations have in common; a script for the rest, of container $1 in the directory $2; and
+# those that make container $1 from nothing and start it, and that stop and remove it, with as few programs as they can.
+write_scripts() {
+    local limit=lxc.cgroup.memory.limit_in_bytes
+    [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ] || limit=lxc.cgroup2.memory.max
+    {
+        isolation
+        printf '%s\n' 'lxc.init.cmd = /sbin/init' 'lxc.apparmor.profile = unconfined' "$limit = 64M" \
+            'lxc.net.0.type = veth' "lxc.net.0.link = $bridge" 'lxc.net.0.flags = up' 'lxc.net.0.name = eth0' \
+            "lxc.net.0.ipv4.gateway = $subnet.1"
+    } >"$work/common"
+    cat >"$work/own" <<EOF
+echo "lxc.uts.name = bench-\$1
+lxc.net.0.ipv4.address = ${subnet%.*}.\$((208 + (\$1 + 10) / 256)).\$(((\$1 + 10) % 256))/20 10.97.223.255
+lxc.rootfs.path = overlay:$1:\$2/bench-\$1/upper"
+EOF
+    mkdir -p "$work/script"
+    # lxc-create takes no overlay for a root file system that is there: it gets to know it afterwards.
+    cat >"$work/up" <<EOF
+set -e
+lxc-create -P $work/script -n bench-\$1 -t none -f $work/common
+set -- \$1 $work/script
+. $work/own >>$work/script/bench-\$1/config
+mkdir $work/script/bench-\$1/upper
+[ $lxc = privileged ] || chown $ids:$ids $work/script/bench-\$1 $work/script/bench-\$1/upper
+PATH=/usr/sbin exec $(command -v lxc-start) -P $work/script -d -n bench-\$1
+EOF
+    cat >"$work/down" <<EOF
+set -e
+lxc-stop -k -P $work/script -n bench-\$1
+exec lxc-destroy -P $work/script -n bench-\$1
+EOF
 }
 
 isolation() {
@@ -169,6 +193,19 @@ lxc_round() {
     timed lxc-stop lxc_all lxc-stop -k
 }
 
+# The same by the script, from nothing and back.
+script_round() {
+    timed script-up for_each "$work/up"
+    expect_running script "$(names | xargs -I{} lxc-info -P "$work/script" -s -n {} | grep -c RUNNING)"
+    settle
+    timed script-down for_each "$work/down"
+    [ -z "$(ls "$work/script")" ] || { echo "the script left containers behind" >&2; exit 1; }
+}
+
+for_each() {
+    seq "$containers" | xargs -P "$jobs" -n 1 sh "$1"
+}
+
 # Without newuidmap(1) in its PATH, LXC writes the id maps itself, as root may: no entry in /etc/subuid is needed.
 lxc_all() {
     names | PATH=/usr/sbin "$(command -v xargs)" -P "$jobs" -I{} "$(command -v "$1")" -P "$work/lxc" "$2" -n {}
@@ -182,18 +219,22 @@ summary() {
     echo "medians of $rounds rounds, $containers containers, LXC $lxc and $jobs at a time, $(nproc) processors:"
     printf '  %-28s %12s %12s %6s\n' '' fleet LXC ratio
     row 'all inits executed, ms' apply lxc-start
+    row '  from nothing by script' apply script-up
     row 'applied again, ms' again
     row 'status of all, ms' status lxc-status
     row 'a command in one, ms' exec lxc-exec
     row 'memory for each, kB' memory lxc-memory
     row 'all gone, ms' destroy lxc-stop
+    row '  to nothing by script' destroy script-down
     echo "  Before the clock started, a shell wrote LXC's configurations in $(last lxc-configure) ms."
 }
 
 clean() {
     set +e
     if [ -d "$work/lxc" ]; then
-        names | xargs -P "$jobs" -I{} sh -c "lxc-stop -k -P '$work/lxc' -n {} 2>/dev/null"
+        for path in lxc script; do
+            names | xargs -P "$jobs" -I{} sh -c "lxc-stop -k -P '$work/$path' -n {} 2>/dev/null"
+        done
         ip link delete "$bridge" 2>/dev/null
     fi
     # What cannot be destroyed is kept, so that it can be looked at.
