@@ -80,8 +80,8 @@ fn state_of(world: &World) -> String {
         list(&world.root(), Path::new(dir), depth, &mut lines);
     }
     lines.extend(world.processes().into_iter().map(|(_, name)| format!("process {name}")));
-    lines.extend(world::groups().into_iter().map(|group| format!("group {}", group.display())));
-    for group in world::groups() {
+    lines.extend(world.groups().into_iter().map(|group| format!("group {}", group.display())));
+    for group in world.groups() {
         let names = world::names_in(&group).into_iter().filter(|name| group.join(name).is_dir());
         lines.extend(names.map(|name| format!("group of {name}")));
     }

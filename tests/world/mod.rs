@@ -2,15 +2,19 @@
 #![allow(dead_code, missing_docs, reason = "each test binary uses a part of it")]
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Real containers share the host's links and groups: one test at a time, in whatever process, so that each can look
-/// for what it left.
-const HOST_LOCK: &str = "/var/tmp/fleet-tests.lock";
+/// Real containers share the links and the packet rules of a network namespace: in each one test at a time, in whatever
+/// process, so that each can look for what it left.
+fn host_lock() -> String {
+    let namespace = fs::metadata("/proc/self/ns/net").expect("readable").ino();
+    format!("/var/tmp/fleet-tests-{namespace}.lock")
+}
 
 /// Whether the host passes packets on.
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -42,7 +46,6 @@ pub(crate) struct World {
     forwarding: String,
     pub(crate) dir: tempfile::TempDir,
     links_before: Vec<String>,
-    groups_before: Vec<PathBuf>,
     traffic_before: String,
     _host: File,
 }
@@ -51,20 +54,13 @@ impl World {
     /// An empty corner. Fails where there is no root: these tests are not skipped.
     pub(crate) fn new() -> World {
         assert!(rustix::process::getuid().is_root(), "these tests make real containers: run them as root");
-        let host = File::create(HOST_LOCK).expect(HOST_LOCK);
-        host.lock().expect(HOST_LOCK);
+        let host = File::create(host_lock()).expect("writable");
+        host.lock().expect("a file can be locked");
         let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
         // Where the host passes packets on already, fleet would have nothing to change, and to put back.
         let forwarding = fs::read_to_string(FORWARDING).expect("readable");
         fs::write(FORWARDING, "0").expect("written");
-        World {
-            forwarding,
-            dir,
-            links_before: links(),
-            groups_before: groups(),
-            traffic_before: traffic(),
-            _host: host,
-        }
+        World { forwarding, dir, links_before: links(), traffic_before: traffic(), _host: host }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -163,7 +159,7 @@ impl World {
     #[track_caller]
     pub(crate) fn assert_links_and_groups_as_before(&self) {
         assert_eq!(links(), self.links_before);
-        assert_eq!(groups(), self.groups_before);
+        assert_eq!(self.groups(), Vec::<PathBuf>::new());
     }
 
     /// Processes of fleet's that work for this corner, told by the root in their environment: pid and name.
@@ -176,6 +172,17 @@ impl World {
         });
         let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
         found.into_iter().map(|pid| (pid, name(pid))).collect()
+    }
+}
+
+impl World {
+    /// The groups of containers of this corner, in every hierarchy. Their parent's name is derived from the root.
+    pub(crate) fn groups(&self) -> Vec<PathBuf> {
+        let scope = self.root().display().to_string();
+        let own = format!("fleet-{}", fleet::model::hex(&fleet::model::stable_hash(&["cgroup", &scope])[..4]));
+        let top = Path::new("/sys/fs/cgroup");
+        let hierarchies = names_in(top).into_iter().map(|name| top.join(name)).chain([top.to_owned()]);
+        hierarchies.map(|hierarchy| hierarchy.join(&own)).filter(|group| group.exists()).collect()
     }
 }
 
@@ -223,21 +230,6 @@ fn links() -> Vec<String> {
 pub(crate) fn traffic() -> String {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is installed");
     fs::read_to_string(FORWARDING).expect("readable") + &String::from_utf8_lossy(&output.stdout)
-}
-
-/// The groups of fleets with a root of their own, in every hierarchy.
-pub(crate) fn groups() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut look = vec![PathBuf::from("/sys/fs/cgroup")];
-    for _ in 0..2 {
-        look = look.iter().flat_map(|dir| names_in(dir).into_iter().map(|name| dir.join(name))).collect();
-        found.extend(
-            look.iter()
-                .filter(|dir| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("fleet-")))
-                .cloned(),
-        );
-    }
-    found
 }
 
 pub(crate) fn names_in(dir: &Path) -> Vec<String> {
