@@ -186,3 +186,16 @@ fn a_debian_whose_server_is_silent_is_made_here_unless_it_is_pinned() {
     assert!(failed.contains("cannot reach `127.0.0.1:9`") && !failed.contains("mmdebstrap"), "{failed}");
     world.destroy();
 }
+
+#[test]
+#[ignore = "asks the archive that this machine's APT asks"]
+fn a_32_bit_debian_runs_on_a_64_bit_host() {
+    let world = World::new();
+    let image = "{bootstrap: debian/12, init: sysvinit}, arch: i386";
+    world.write(&fleet("bb", 119, image)).fleet(&["apply", "-y"]).expect(0);
+    let says = "dpkg --print-architecture; uname -m; tr '\\0' ' ' < /proc/1/cmdline | cut -c1-4";
+    assert_eq!(world.sh("bb-1", says), "i386\ni686\ninit\n");
+    assert_eq!(world.changes(), 0);
+    world.fleet(&["stop", "bb-1"]).expect(0);
+    world.destroy();
+}

@@ -37,13 +37,13 @@ pub(super) const NETWORK: Keys =
 #[rustfmt::skip]
 pub(super) const CONTAINER: Keys = Keys {
     known: &[
-        "replicas", "profiles", "distro", "image", "init", "memory", "memory_high", "swap", "cpus", "cpu_weight",
+        "replicas", "profiles", "distro", "image", "arch", "init", "memory", "memory_high", "swap", "cpus", "cpu_weight",
         "cpuset", "pids", "io_weight", "io", "ip", "mac", "hostname", "users", "ssh_keys", "mounts", "devices",
         "privileged", "nesting", "capabilities", "seccomp", "sysctls", "rlimits", "restart", "stop_timeout",
         "ports", "networks",
     ],
     planned: &[
-        "arch", "ip6", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
+        "ip6", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
         "ready", "protect", "identity", "labels", "lxc", "incus",
     ],
 };

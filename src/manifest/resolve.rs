@@ -20,7 +20,7 @@ use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
     ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, LinkSpec, MacAddress, MachineId,
-    Member, NetworkName, NetworkSpec,
+    Member, NetworkName, NetworkSpec, native_architecture,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -156,6 +156,7 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
         let (key, keys) = (&group.key, &group.keys);
         keys.security.check(reader);
         check_entrypoint(reader, keys);
+        check_arch(reader, keys);
         if keys.image.is_absent() {
             let complaint = Complaint::new(format!("the container `{}` has neither `distro` nor `image`", key.value));
             reader.complain(key.span, complaint.hint("write `distro: debian/12` or `image: file:PATH`"));
@@ -171,6 +172,19 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
                 }
             }
         }
+    }
+}
+
+/// Finds an architecture that is not the one in the image's name.
+fn check_arch(reader: &mut Reader, keys: &Layer) {
+    let Some(arch) = keys.arch.given() else { return };
+    let named = keys.image.value().and_then(|image| match image {
+        ImageSource::Bootstrap(request) if request.arch == native_architecture() => None,
+        image => image.architecture(),
+    });
+    if let Some(named) = named.filter(|named| named != &arch.value) {
+        let complaint = Complaint::new(format!("the image is named for {named}, and not for {}", arch.value));
+        reader.complain(arch.span, complaint.hint("leave one of them out"));
     }
 }
 
@@ -236,9 +250,13 @@ impl Site<'_> {
         let links: Vec<LinkSpec> = links.collect::<Option<_>>()?;
         let dns = links.iter().filter_map(|link| self.network(link.network.as_str())).map(|network| &network.dns);
         let dns = dns.into_iter().find(|dns| !dns.is_empty());
+        let image = ImageSource::clone(keys.image.value()?);
+        let arch = keys.arch.value().copied().or(image.architecture()).unwrap_or(native_architecture()).to_owned();
+        let image = if keys.arch.value().is_some() { image.for_architecture(&arch) } else { image };
         Some(ContainerSpec {
             name: name.clone(),
-            image: ImageSource::clone(keys.image.value()?),
+            image,
+            arch,
             init: keys.init.value().cloned().unwrap_or_default(),
             limits: keys.limits.limits(),
             links,

@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use super::findings::Complaint;
 use super::keys::{did_you_mean, listed};
-use crate::model::{Bytes, CpuSet, Cpus, EngineKind, FleetName, Init, InitKind, MacAddress, Restart, Weight};
+use crate::model::{
+    Bytes, CpuSet, Cpus, EngineKind, FleetName, Init, InitKind, MacAddress, Restart, Weight, architecture,
+};
 
 /// Less than this and not even a small init lives: the kernel kills it while it starts.
 const LEAST_MEMORY: Bytes = Bytes(4 << 20);
@@ -130,6 +132,14 @@ pub(super) fn stop_timeout(text: &str) -> Result<u32, Complaint> {
     number.and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds <= LONGEST_STOP_S).ok_or_else(|| {
         Complaint::new(format!("`{text}` is not a time of at most a day"))
             .hint("write seconds as `30`, or `30s` or `2m`")
+    })
+}
+
+/// `arch`, by any of the names of an architecture.
+pub(super) fn arch(text: &str) -> Result<&'static str, Complaint> {
+    architecture(text).ok_or_else(|| {
+        Complaint::new(format!("`{text}` is no architecture"))
+            .hint("write `amd64`, `arm64`, `i386` or another one of Debian's names")
     })
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{
     Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, IpFamily,
     LastExit, Limits, LinkSpec, MountSpec, MountState, NetworkName, PortForward, Seccomp, SecuritySpec,
+    native_architecture,
 };
 
 /// The program that runs as PID 1.
@@ -78,6 +79,9 @@ pub struct ContainerSpec {
     pub name: ContainerName,
     /// Where its root file system comes from.
     pub image: ImageSource,
+    /// The architecture of its programs, by Debian's name.
+    #[serde(default = "own_architecture")]
+    pub arch: String,
     /// Its PID 1.
     #[serde(default)]
     pub init: Init,
@@ -106,6 +110,11 @@ pub struct ContainerSpec {
     /// Which of its ports are published on the host.
     #[serde(default)]
     pub ports: Vec<PortForward>,
+}
+
+/// What containers have that were recorded before there was a choice.
+fn own_architecture() -> String {
+    native_architecture().to_owned()
 }
 
 /// A list, or the only item of one.

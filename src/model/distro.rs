@@ -20,7 +20,8 @@ pub struct Distro {
 }
 
 /// The name of a distribution: DISTRO/RELEASE, with /VARIANT and /ARCH where these are not the usual ones, in lower case. Or
-/// REPOSITORY:TAG or REPOSITORY@DIGEST of a registry: no distribution has a colon in its name, and all of these have.
+/// REPOSITORY:TAG or REPOSITORY@DIGEST of a registry, and maybe /ARCH: no distribution has a colon in its name, and all of
+/// these have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DistroName(String);
@@ -65,6 +66,19 @@ impl DistroName {
             return (name, arch);
         }
         (&self.0, native_architecture())
+    }
+
+    /// The architecture at its end, if it has one there.
+    #[must_use]
+    pub fn named_architecture(&self) -> Option<&'static str> {
+        architecture(self.0.rsplit_once('/')?.1)
+    }
+
+    /// The name of the same for `arch`, by Debian's name.
+    #[must_use]
+    pub fn for_architecture(&self, arch: &str) -> DistroName {
+        let (name, _) = self.split();
+        if arch == native_architecture() { DistroName(name.to_owned()) } else { DistroName(format!("{name}/{arch}")) }
     }
 
     /// `text`, which whoever calls has checked.
@@ -224,6 +238,10 @@ mod tests {
             (name.to_owned(), arch.to_owned())
         };
         assert_eq!(split("Debian/12"), ("debian/12".to_owned(), native_architecture().to_owned()));
+        let debian: DistroName = "debian/12".parse().expect("a name");
+        let foreign = debian.for_architecture("s390x");
+        assert_eq!((foreign.as_str(), foreign.named_architecture()), ("debian/12/s390x", Some("s390x")));
+        assert_eq!((foreign.for_architecture(native_architecture()), debian.named_architecture()), (debian, None));
         assert_eq!(split("ubuntu/24.04/cloud/aarch64"), ("ubuntu/24.04/cloud".to_owned(), "arm64".to_owned()));
         for bad in ["", "/", "debian/", "../x", "de bian/12", "debian//12", "é"] {
             assert!(bad.parse::<DistroName>().is_err(), "{bad}");

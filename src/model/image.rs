@@ -106,6 +106,30 @@ impl fmt::Display for ImageSource {
     }
 }
 
+impl ImageSource {
+    /// The architecture, by Debian's name, that it says it has; `None` if it says nothing of that.
+    #[must_use]
+    pub fn architecture(&self) -> Option<&str> {
+        match self {
+            ImageSource::Distro(distro) => distro.name.named_architecture(),
+            ImageSource::Bootstrap(request) => Some(&request.arch),
+            ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } => None,
+        }
+    }
+
+    /// The same for `arch`, by Debian's name, where there is something to choose.
+    #[must_use]
+    pub fn for_architecture(self, arch: &str) -> ImageSource {
+        match self {
+            ImageSource::Distro(Distro { server, name }) => {
+                ImageSource::Distro(Distro { server, name: name.for_architecture(arch) })
+            }
+            ImageSource::Bootstrap(request) => ImageSource::Bootstrap(Bootstrap { arch: arch.to_owned(), ..request }),
+            ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } => self,
+        }
+    }
+}
+
 /// What identifies an image in the store: 64 lower-case hexadecimal digits, the SHA-256 of the archive, or of what
 /// stands in its place (see the image room).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,9 +1,9 @@
-//! Images of OCI registries, as fleet files name them: `oci:HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX]`.
+//! Images of OCI registries, as fleet files name them: `oci:HOST[:PORT]/REPOSITORY[:TAG][@sha256:HEX][/ARCH]`.
 //!
 //! A tag is to a repository what a release is to a distribution: a name under which a server offers one build after the
 //! other. So both are a [`Distro`], and are pinned, held and updated by the same rules.
 
-use super::{Distro, DistroName, ImageDigest};
+use super::{Distro, DistroName, ImageDigest, architecture};
 
 /// The registry that people call `docker.io`, and where it is.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
@@ -57,7 +57,8 @@ impl DistroName {
     /// The repository and the tag or digest, if it is a name of a registry.
     #[must_use]
     pub fn repository(&self) -> Option<(&str, &str)> {
-        self.as_str().split_once('@').or_else(|| self.as_str().rsplit_once(':'))
+        let name = if self.as_str().contains(':') { self.split().0 } else { self.as_str() };
+        name.split_once('@').or_else(|| name.rsplit_once(':'))
     }
 }
 
@@ -69,9 +70,15 @@ pub(super) fn registry_name(host: &str) -> &str {
 /// `text` as `REPOSITORY:TAG` or `REPOSITORY@sha256:HEX` (OCI distribution specification, "pulling manifests").
 pub(super) fn reference(text: &str) -> Result<DistroName, RegistryNameError> {
     let bad = || RegistryNameError::BadName(text.to_owned());
-    let (name, digest) = match text.split_once('@') {
+    // Behind a tag or digest only: without them it is a part of the repository.
+    let (whole, arch) = match text.rsplit_once('/') {
+        Some((whole, last)) if whole.contains(':') => (whole, Some(architecture(last).ok_or_else(bad)?)),
+        Some(_) | None => (text, None),
+    };
+    let arch = arch.map(|arch| format!("/{arch}")).unwrap_or_default();
+    let (name, digest) = match whole.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
-        None => (text, None),
+        None => (whole, None),
     };
     let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
     let is_part = |part: &str| {
@@ -87,11 +94,11 @@ pub(super) fn reference(text: &str) -> Result<DistroName, RegistryNameError> {
         return Err(bad());
     }
     match digest {
-        None => Ok(DistroName::unchecked(format!("{repository}:{tag}"))),
+        None => Ok(DistroName::unchecked(format!("{repository}:{tag}{arch}"))),
         Some(digest) => {
             let hex = digest.strip_prefix("sha256:").and_then(|hex| ImageDigest::parse_hex(hex).ok());
             let hex = hex.ok_or_else(|| RegistryNameError::BadDigest(digest.to_owned()))?;
-            Ok(DistroName::unchecked(format!("{repository}@sha256:{hex}")))
+            Ok(DistroName::unchecked(format!("{repository}@sha256:{hex}{arch}")))
         }
     }
 }
@@ -115,6 +122,7 @@ mod tests {
             ("quay.io/fedora/fedora:41", "https://quay.io", "fedora/fedora:41", "oci:quay.io/fedora/fedora:41"),
             ("reg.example:5000/x:V1", "https://reg.example:5000", "x:V1", "oci:reg.example:5000/x:V1"),
             ("127.0.0.1:5000/x", "http://127.0.0.1:5000", "x:latest", "oci:127.0.0.1:5000/x:latest"),
+            ("127.0.0.1/x:1/arm64", "http://127.0.0.1", "x:1/arm64", "oci:127.0.0.1/x:1/arm64"),
             (&digest, "http://localhost", &pinned, &format!("oci:localhost/{pinned}")),
         ] {
             let image = Distro::of_registry(text).expect(text);
@@ -125,6 +133,8 @@ mod tests {
             assert_eq!(again, image.name);
         }
         assert_eq!(reference(&pinned).expect("a digest").repository(), Some(("a/b", &pinned[4..])));
+        let foreign = reference(&format!("{pinned}/aarch64")).expect("an architecture");
+        assert_eq!((foreign.repository(), foreign.split().1), (Some(("a/b", &pinned[4..])), "arm64"));
         assert_eq!(reference("a/arm64:1").expect("a tag").split().0, "a/arm64:1");
     }
 
@@ -138,6 +148,7 @@ mod tests {
             "reg.example/a//b",
             "reg.example/a:",
             "reg.example/a:b:c",
+            "reg.example/a:b/c",
             "reg.example/a?x=1",
             "reg.example/-a",
         ] {

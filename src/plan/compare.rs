@@ -49,6 +49,7 @@ pub(super) fn differences(
     let ContainerSpec {
         name: _,
         image,
+        arch,
         init,
         limits,
         links,
@@ -64,6 +65,7 @@ pub(super) fn differences(
     let mut found = Differences::default();
     compare_image(&mut found, scene, record, image);
     compare_limits::compare(&mut found, &old.limits, limits, activity.limits());
+    found.compare(Remedy::ConfigureAndRestart, "arch", &old.arch, arch);
     found.compare(Remedy::ConfigureAndRestart, "init", &init_word(&old.init), &init_word(init));
     compare_links::compare(&mut found, &old.links, links);
     compare_access::security(&mut found, &old.security, security);

@@ -23,6 +23,7 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
     ContainerSpec {
         name: name.parse().expect("a name"),
         image: ImageSource::Busybox,
+        arch: "amd64".to_owned(),
         init: Init::Auto,
         limits: Limits {
             memory: Some(Bytes(64 << 20)),

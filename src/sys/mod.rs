@@ -35,8 +35,9 @@ pub use mount_attributes::{TreeAttributes, map_ids_of_mount, set_read_only, set_
 pub use overlay::{Overlay, most_overlay_lowers};
 pub use pidfd::{reaped_status, unreaped_status};
 pub use process::{
-    Children, PrivilegeBounds, close_all_except, close_on_exec_from, default_signals, exit_now, privilege_bounds,
-    process_start_time, set_children, set_process_name, set_resource_limit, signal_real_time,
+    Children, Personality, PrivilegeBounds, close_all_except, close_on_exec_from, default_signals, exit_now,
+    privilege_bounds, process_start_time, set_children, set_personality, set_process_name, set_resource_limit,
+    signal_real_time,
 };
 pub use pty::{Pty, open_pty, peer_of};
 pub use rootdir::{FileKind, Metadata, RootDir};

@@ -109,6 +109,26 @@ pub fn exit_now(status: u8) -> ! {
     unsafe { libc::_exit(status.into()) }
 }
 
+/// What kind of kernel a process sees (personality(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Personality {
+    /// One of this machine's 32-bit architecture.
+    Linux32,
+}
+
+/// `linux/personality.h`.
+const PER_LINUX32: libc::c_ulong = 8;
+
+/// Sets what kind of kernel the calling process sees, and what comes from it.
+pub fn set_personality(personality: Personality) -> io::Result<()> {
+    let persona = match personality {
+        Personality::Linux32 => PER_LINUX32,
+    };
+    // SAFETY: the call takes a number and touches no memory.
+    let before = unsafe { libc::personality(persona) };
+    if before < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// What becomes of children that end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Children {

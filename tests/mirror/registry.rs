@@ -99,7 +99,7 @@ impl Image {
         let digest = named["digest"].as_str().expect("a digest").to_owned();
         named["platform"] = json!({"os": "linux", "architecture": self.config["architecture"]});
         let mut other = named.clone();
-        other["platform"] = json!({"os": "linux", "architecture": "s390x"});
+        other["platform"] = json!({"os": "linux", "architecture": "mips64le"});
         other["digest"] = json!(format!("sha256:{}", "0".repeat(64)));
         let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": [other, named]});

@@ -80,6 +80,7 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
     ContainerSpec {
         name: container_name(name),
         image: file_image("/a.tar.gz"),
+        arch: "amd64".to_owned(),
         init: Init::Auto,
         limits: Limits { memory: Some(Bytes(256 << 20)), ..Limits::default() },
         links: vec![LinkSpec {

@@ -122,6 +122,9 @@ impl Choice {
         spec.limits.cpus = self.cpus.map(|millis| Cpus { millis });
         self.hostname.unwrap_or(name).clone_into(&mut spec.guest.hostname);
         spec.guest.ssh_keys = self.key.map(str::to_owned).into_iter().collect();
+        if self.init == Init::Entrypoint {
+            "i386".clone_into(&mut spec.arch);
+        }
         spec.init = self.init;
         spec.stop_timeout_s = self.stop_timeout_s;
         self.access.give(&mut spec);

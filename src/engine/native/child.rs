@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::attendant::attend;
 use super::confinement::{confine, limit_resources};
 use super::failure::{StartFailure, Step as _};
+use super::foreign::pretend;
 use super::guest_mounts::attach_mounts;
 use super::guest_root::GuestRoot;
 use super::lxcfs::View;
@@ -65,6 +66,7 @@ pub(super) struct ChildSetup<'a> {
     pub(super) views: Vec<View>,
     pub(super) hostname: &'a str,
     pub(super) links: &'a [LinkSpec],
+    pub(super) arch: &'a str,
     pub(super) security: &'a SecuritySpec,
     pub(super) mounts: &'a [MountSpec],
     pub(super) first: FirstProgram<'a>,
@@ -125,6 +127,7 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     // Those that the monitor has set stay as they are, and what it could not set is told of.
     limit_resources(setup.security, 0).step(|| "cannot limit the container's resources".to_owned())?;
     become_init(&console.slave)?;
+    pretend(setup.arch).step(|| format!("cannot become a process for {}", setup.arch))?;
     confine(setup.security).step(|| "cannot give up what no guest may have".to_owned())?;
     let message = serde_json::to_vec(&FromChild::Ready).step(|| "cannot hand the console over".to_owned())?;
     setup.socket.send(&message, &[console.master.as_fd()]).step(|| "cannot hand the console over".to_owned())?;

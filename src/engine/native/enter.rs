@@ -31,6 +31,8 @@ pub(super) struct Entrance<'a> {
     pub(super) bounds: PrivilegeBounds,
     /// What was asked for of it.
     pub(super) security: &'a SecuritySpec,
+    /// The architecture of its programs.
+    pub(super) arch: &'a str,
     pub(super) command: &'a GuestCommand,
     /// Whether the command gets a terminal.
     pub(super) with_terminal: bool,

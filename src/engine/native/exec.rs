@@ -67,8 +67,8 @@ fn entrance<'a>(machine: &'a Machine, state: &RunFile, command: &'a GuestCommand
     let namespaces = namespaces_of(pid)?;
     let init = state.init.open().ok_or(io::ErrorKind::NotFound)?;
     let with_terminal = is_wanted(command.terminal);
-    let security = &machine.record.spec.security;
-    Ok(Entrance { group: &machine.group, init, namespaces, bounds, security, command, with_terminal })
+    let (security, arch) = (&machine.record.spec.security, &machine.record.spec.arch);
+    Ok(Entrance { group: &machine.group, init, namespaces, bounds, security, arch, command, with_terminal })
 }
 
 /// The namespaces of process `pid` that are not the caller's too: setns(2) refuses to enter the user namespace that

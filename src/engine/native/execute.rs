@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use super::child::guest_environment;
 use super::confinement::confine;
 use super::enter::{Entrance, OWN_FAILURE};
+use super::foreign::pretend;
 use super::login::{Login, PLAIN_SHELL};
 use super::streams::{FromInside, NotExecuted, Streams, say};
 use crate::model::{GuestCommand, Program};
@@ -49,6 +50,7 @@ fn become_command(entrance: &Entrance<'_>, socket: &MessageSocket) -> Result<Inf
 
     // What no process of the container may have: by what its init may do, not what was asked for since.
     entrance.bounds.apply().map_err(failed("drop capabilities"))?;
+    pretend(entrance.arch).map_err(failed("become a process of the container's architecture"))?;
     confine(entrance.security).map_err(failed("become as confined as the container"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     become_user(login.uid, login.gid, &login.groups).map_err(failed("become the user"))?;

@@ -22,6 +22,7 @@ mod exec;
 mod execute;
 mod failure;
 mod files;
+mod foreign;
 mod guest_mounts;
 mod guest_root;
 mod inits;

@@ -6,7 +6,8 @@ use std::path::Path;
 use rustix::mount::{FsOpenFlags, fsopen};
 
 use super::cgroup::Hierarchies;
-use crate::model::{ContainerSpec, IoLimits, Limits};
+use super::foreign::can_run;
+use crate::model::{ContainerSpec, IoLimits, Limits, native_architecture};
 use crate::store::Layout;
 
 /// The oldest kernel on which overlayfs takes layers with mapped ids.
@@ -48,6 +49,16 @@ pub(super) fn lacks(layout: &Layout, hierarchies: &Hierarchies, containers: &[Co
             let what = format!("no cgroup controller `{controller}` is mounted, so `{key}` would have no effect");
             lack(what, "mount it, or enable it at boot (cgroup_enable=, systemd.unified_cgroup_hierarchy=)");
         }
+    }
+    let mut foreign: Vec<&str> = containers.iter().map(|spec| spec.arch.as_str()).collect();
+    foreign.sort_unstable();
+    foreign.dedup();
+    for arch in foreign.into_iter().filter(|arch| !can_run(arch)) {
+        let fix = format!(
+            "install qemu-user-static, or another handler of binfmt_misc with the flag F, or choose `arch: {}`",
+            native_architecture()
+        );
+        lack(format!("the kernel runs no programs for {arch}"), &fix);
     }
     for lacking in hierarchies.lacking_files(containers.iter().map(|spec| &spec.limits)) {
         lack(lacking.0, lacking.1);

@@ -87,6 +87,7 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
         views: if record.spec.security.nesting { Vec::new() } else { lxcfs::views() },
         hostname: &record.spec.guest.hostname,
         links: &record.spec.links,
+        arch: &record.spec.arch,
         security: &record.spec.security,
         mounts: &record.spec.mounts,
         first,

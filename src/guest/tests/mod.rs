@@ -133,6 +133,7 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
     let spec = ContainerSpec {
         name: "db".parse().expect("a name"),
         image: ImageSource::Busybox,
+        arch: "amd64".to_owned(),
         init: Init::Auto,
         limits: Limits::default(),
         links: vec![LinkSpec {

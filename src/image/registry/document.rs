@@ -53,7 +53,7 @@ pub(super) enum RegistryError {
     /// Other architectures only.
     #[error("it is not there for linux/{wanted}, only for {offered}")]
     NotForHere {
-        /// This host's.
+        /// What is asked for.
         wanted: &'static str,
         /// What there is.
         offered: String,
@@ -263,7 +263,7 @@ pub(super) fn sha256(digest: &str) -> Result<String, RegistryError> {
     hex.map(str::to_owned).ok_or_else(bad)
 }
 
-/// What registries call the architecture `arch`, by Debian's name, and the variants of it that this host runs, the best
+/// What registries call the architecture `arch`, by Debian's name, and the variants of it that can be meant, the best
 /// first.
 fn platform(arch: &str) -> (&'static str, &'static [Option<&'static str>]) {
     const PLAIN: &[Option<&str>] = &[None];

@@ -18,14 +18,14 @@ use super::remote::{Tell, gone};
 use super::source::Unavailable;
 use super::tree::Limits;
 use super::web::{Web, WebError};
-use crate::model::{Build, BuildFiles, Distro, Entrypoint, ImageDigest, WebUrl, native_architecture};
+use crate::model::{Build, BuildFiles, Distro, Entrypoint, ImageDigest, WebUrl};
 use crate::store::Layout;
 
 /// The longest manifest, which the specification wants accepted, and configuration that are read.
 const LONGEST_MANIFEST: usize = 4 << 20;
 const LONGEST_CONFIG: usize = 16 << 20;
 
-/// The build that `image`, of a registry, stands for now, for this host's architecture.
+/// The build that `image`, of a registry, stands for now.
 pub(super) fn resolve(image: &Distro) -> Result<Build, Unavailable> {
     let found = Repository::new(image).and_then(|repository| repository.newest());
     found.map_err(|error| Unavailable { why: error.to_string(), hint: hint(&error, image) })
@@ -72,6 +72,8 @@ struct Repository<'i> {
     name: &'i str,
     /// A tag or digest.
     reference: &'i str,
+    /// By Debian's name.
+    arch: &'i str,
     web: Web,
 }
 
@@ -81,14 +83,14 @@ impl<'i> Repository<'i> {
             return Err(RegistryError::NoRepository(image.name.to_string()));
         };
         let web = Web::new()?.with_login(Login::new(&image.server, name));
-        Ok(Repository { image, name, reference, web })
+        Ok(Repository { image, name, reference, arch: image.name.split().1, web })
     }
 
     fn newest(&self) -> Result<Build, RegistryError> {
         let asked = self.reference.strip_prefix("sha256:").map(|hex| ImageDigest(hex.to_owned()));
         let (digest, text) = self.manifest(self.reference, asked.as_ref())?;
         let manifest = Manifest::parse(&text)?;
-        let (digest, pulled) = match manifest.of_architecture(native_architecture())? {
+        let (digest, pulled) = match manifest.of_architecture(self.arch)? {
             Some(chosen) => {
                 let digest = ImageDigest(chosen.sha256()?);
                 let pulled = self.pull(&digest)?;
@@ -99,7 +101,7 @@ impl<'i> Repository<'i> {
         Ok(Build {
             distro: self.image.name.clone(),
             server: self.image.server.clone(),
-            arch: native_architecture().to_owned(),
+            arch: self.arch.to_owned(),
             serial: pulled.serial.clone(),
             fingerprint: digest,
             files: BuildFiles::Layers { bytes: pulled.bytes() },
@@ -110,7 +112,7 @@ impl<'i> Repository<'i> {
     fn pull(&self, digest: &ImageDigest) -> Result<Pulled, RegistryError> {
         let (_, text) = self.manifest(&format!("sha256:{digest}"), Some(digest))?;
         let manifest = Manifest::parse(&text)?;
-        match manifest.of_architecture(native_architecture())? {
+        match manifest.of_architecture(self.arch)? {
             Some(_) => Err(RegistryError::Nested),
             None => self.pulled(&manifest),
         }
@@ -121,7 +123,7 @@ impl<'i> Repository<'i> {
         let digest = descriptor.sha256()?;
         let text = self.read("blobs", &format!("sha256:{digest}"), LONGEST_CONFIG)?;
         self.check(&format!("sha256:{digest}"), &text, &digest)?;
-        Pulled::new(&Config::parse(&text)?, manifest.layers()?.as_slice(), native_architecture())
+        Pulled::new(&Config::parse(&text)?, manifest.layers()?.as_slice(), self.arch)
     }
 
     /// The manifest `reference` and its digest, which must be `expected` if that is given.

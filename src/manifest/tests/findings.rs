@@ -292,3 +292,18 @@ containers:
     8:43 unknown init `entry` (write an absolute path or one of `auto`, `entrypoint`, `systemd`, `openrc`, `sysvinit`, `runit` and `busybox`)
     ");
 }
+
+#[test]
+fn an_architecture_is_one_and_not_two() {
+    insta::assert_snapshot!(findings("
+fleet: dev
+containers:
+  a: {distro: debian/12/arm64, arch: s390x}
+  b: {distro: debian/12, arch: i286}
+  c: {image: 'oci:reg.example/app:1/arm64', arch: aarch64}
+  d: {image: 'bootstrap:debian/12', arch: s390x}
+"), @r"
+    4:38 the image is named for arm64, and not for s390x (leave one of them out)
+    5:32 `i286` is no architecture (write `amd64`, `arm64`, `i386` or another one of Debian's names)
+    ");
+}

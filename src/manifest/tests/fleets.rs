@@ -54,6 +54,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
                     "a",
                 ),
                 image: Busybox,
+                arch: "amd64",
                 init: Auto,
                 limits: Limits {
                     memory: None,
@@ -394,4 +395,23 @@ containers: {a: {distro: busybox, replicas: 4}, b: {distro: busybox, ip: 10.0.0.
     let mut addresses: Vec<String> = fleet.members.iter().map(|member| member.addresses[0].1.to_string()).collect();
     addresses.sort();
     assert_eq!(addresses, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+}
+
+#[test]
+fn an_architecture_chooses_the_image() {
+    let fleet = accepted(
+        "fleet: d\ncontainers:\n  a: {distro: debian/12, arch: s390x}\n  b: {image: 'oci:reg.example/app', arch: s390x}\n  \
+         c: {image: 'bootstrap:debian/12/s390x'}\n  d: {distro: busybox}\n",
+    );
+    let shown: Vec<String> = fleet.containers.iter().map(|spec| format!("{} {}", spec.image, spec.arch)).collect();
+    let native = crate::model::native_architecture();
+    assert_eq!(
+        shown,
+        [
+            "debian/12/s390x s390x",
+            "oci:reg.example/app:latest/s390x s390x",
+            "bootstrap:debian/12/s390x s390x",
+            &format!("busybox {native}")
+        ]
+    );
 }
