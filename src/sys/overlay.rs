@@ -138,9 +138,10 @@ pub fn most_overlay_lowers() -> io::Result<usize> {
     }
 }
 
-/// Whether the kernel may not have known what it was told. It says the same of layers that it does not take.
+/// Whether the kernel may not have known what it was told. It says the same of layers that it does not take. Before
+/// Linux 6.13 it refuses every descriptor of a place (`O_PATH`) as none at all.
 fn is_unknown(error: &io::Error) -> bool {
-    Errno::from_io_error(error) == Some(Errno::INVAL)
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::BADF))
 }
 
 fn number(fd: &impl AsFd) -> String {
