@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
@@ -53,8 +54,7 @@ impl MessageSocket {
             let mut parts = [IoSliceMut::new(&mut bytes)];
             match recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Ok(received) => break received.bytes,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CONNRESET) => break 0,
+                Err(error) if is_passing(error) => {}
                 Err(error) => return Err(error.into()),
             }
         };
@@ -78,12 +78,17 @@ impl MessageSocket {
         loop {
             match recv(&self.0, &mut [0; 0], RecvFlags::PEEK | RecvFlags::TRUNC) {
                 Ok((_, length)) => return Ok(length),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CONNRESET) => return Ok(0),
+                Err(error) if is_passing(error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
+}
+
+/// Whether a call is to be repeated. That the other end was closed with something unread is told once, before what it had
+/// sent; its last words are still to be had.
+fn is_passing(error: Errno) -> bool {
+    matches!(error, Errno::INTR | Errno::CONNRESET)
 }
 
 impl std::os::fd::AsFd for MessageSocket {
@@ -114,6 +119,17 @@ mod tests {
         assert_eq!((one.bytes.as_slice(), one.fds.len()), (b"one".as_slice(), 1));
         let two = b.receive().expect("received").expect("a message");
         assert_eq!((two.bytes.as_slice(), two.fds.len()), (b"two".as_slice(), 0));
+        assert!(b.receive().expect("received").is_none());
+    }
+
+    #[test]
+    fn the_last_words_of_one_that_did_not_listen_are_heard() {
+        let (a, b) = MessageSocket::pair().expect("a pair");
+        b.send(b"unheard", &[]).expect("sent");
+        a.send(b"last words", &[]).expect("sent");
+        drop(a);
+        let last = b.receive().expect("received").expect("a message");
+        assert_eq!(last.bytes, b"last words");
         assert!(b.receive().expect("received").is_none());
     }
 }
