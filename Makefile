@@ -11,6 +11,9 @@ SLOW_TOOLS := lxcfs:lxcfs ansible:ansible-core
 # What tests/vm/run.sh calls, and the releases of Debian whose kernels the tests run on.
 VM_TOOLS := qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs jq:jq strip:binutils
 VM_SUITE ?= bookworm trixie
+# How many cases `make fuzz` tries with each parser, and the seconds after which it gives up.
+FUZZ_CASES ?= 10000
+FUZZ_SECONDS ?= 900
 
 # $(call install,PACKAGES): says what is missing, and installs it where apt-get can.
 define install
@@ -31,7 +34,7 @@ done; \
 $(call install,$$missing)
 endef
 
-.PHONY: help build demo demo-clean test test-v2 test-all bench need-root need-cargo need-cc need-busybox need-packages
+.PHONY: help build demo demo-clean test test-v2 test-all fuzz bench need-root need-cargo need-cc need-busybox need-packages
 
 help:
 	@echo 'make build       build the program: $(FLEET)'
@@ -40,6 +43,7 @@ help:
 	@echo 'make test        format, lints, and all tests with real containers (root)'
 	@echo 'make test-all    the same and test-v2, with the tests that take minutes (root)'
 	@echo 'make test-v2     the conformance suites beside systemd on cgroup v2, in virtual machines: VM_SUITE="$(VM_SUITE)" (root)'
+	@echo 'make fuzz        parsers of hostile text with FUZZ_CASES=$(FUZZ_CASES) cases each'
 	@echo 'make bench       apply of ten containers against scripted LXC (root, package lxc)'
 
 build: need-cargo need-cc
@@ -76,9 +80,13 @@ test: need-root need-cargo need-packages
 	cargo clippy --all-targets -- -D warnings
 	cargo test
 
-test-all: test test-v2
+test-all: test test-v2 fuzz
 	@$(call need,$(SLOW_TOOLS))
 	cargo test -- --include-ignored
+
+# Parsers of what guests and servers write, and the laws of planning.
+fuzz: need-cargo
+	PROPTEST_CASES=$(FUZZ_CASES) timeout $(FUZZ_SECONDS) cargo test --lib -- fuzz laws
 
 test-v2: need-root need-cargo need-cc
 	@$(call need,$(VM_TOOLS))

@@ -66,10 +66,12 @@ fn kill_after(world: &World, args: &[&str], delay: Duration, victim: Victim) -> 
             monitors.into_iter().skip(one).take(1).collect()
         }
     };
-    for (pid, _) in chosen {
+    for (pid, _) in &chosen {
         let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(std::process::Stdio::null()).status();
     }
     let _ = running.wait_with_output();
+    // What is killed ends when the kernel comes to it.
+    world::eventually("they end", || chosen.iter().all(|(pid, _)| world::has_ended((*pid).into())));
     has_ended
 }
 
@@ -87,7 +89,8 @@ fn state_of(world: &World) -> String {
     }
     lines.extend(world::names_in(Path::new("/sys/class/net")).into_iter().map(|link| format!("link {link}")));
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
-    lines.push(format!("{} mounts", mounts.lines().count()));
+    let root = world.root().display().to_string();
+    lines.extend(mounts.lines().filter(|line| line.contains(&root)).map(str::to_owned));
     lines.sort();
     lines.join("\n") + &world::traffic()
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use world::{World, eventually, host};
+use world::{World, eventually, has_ended, host};
 
 const TWO: &str = "\
 fleet: trial
@@ -30,12 +30,6 @@ fn with_policies(one: &str, two: &str) -> String {
 
 fn monitor(world: &World, name: &str) -> u64 {
     world.container(name)["monitor"].as_u64().unwrap_or_else(|| panic!("`{name}` has no monitor"))
-}
-
-/// Whether process `pid` has ended; that its parent has not asked for its status yet does not matter.
-fn has_ended(pid: u64) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Kills the init of `name` from the host, as if it had crashed.

@@ -9,6 +9,8 @@ mod console;
 mod example;
 mod failure;
 mod finding;
+#[cfg(test)]
+mod fuzz;
 mod guest_text;
 mod inventory;
 mod logins;

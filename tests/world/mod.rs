@@ -219,6 +219,12 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether process `pid` has ended; that its parent has not asked for its status yet does not matter.
+pub(crate) fn has_ended(pid: u64) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
 /// All links of the host but those that the test made itself.
 fn links() -> Vec<String> {
     let mut links = names_in(Path::new("/sys/class/net"));

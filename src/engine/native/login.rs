@@ -54,7 +54,7 @@ impl Login {
 
 /// Who `choice` is in the files with the content `passwd` and `group`, as docker-exec(1) has it: a number needs no
 /// line, and then has group 0; with a group of its own choosing, a user is in no other.
-fn resolve(choice: &UserChoice, passwd: &[u8], group: &[u8]) -> Result<Login, String> {
+pub(super) fn resolve(choice: &UserChoice, passwd: &[u8], group: &[u8]) -> Result<Login, String> {
     let user = lines(passwd, 6).find(|fields| is(&choice.user, fields));
     let mut login = match (user, &choice.user) {
         (Some(fields), _) => from_line(&fields)?,

@@ -23,6 +23,8 @@ mod execute;
 mod failure;
 mod files;
 mod foreign;
+#[cfg(test)]
+mod fuzz;
 mod guest_mounts;
 mod guest_root;
 mod inits;

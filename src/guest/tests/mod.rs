@@ -1,6 +1,7 @@
 //! Guests of each family, and hostile ones, in temporary directories.
 
 mod families;
+mod fuzz;
 mod hostile;
 mod users;
 

@@ -38,7 +38,7 @@ impl Hierarchies {
     }
 
     /// Reads them from the text of a mountinfo file (`proc_pid_mountinfo(5)`); the first mount of each counts.
-    fn parse(mountinfo: &str) -> Hierarchies {
+    pub(in crate::engine::native) fn parse(mountinfo: &str) -> Hierarchies {
         let mut found = Hierarchies::default();
         for line in mountinfo.lines() {
             let Some((mount, file_system)) = line.split_once(" - ") else { continue };

@@ -3,14 +3,14 @@
 use rustix::termios::Winsize;
 
 /// The most bytes that are typed in one message.
-pub(super) const MOST_TYPED: usize = 1024;
+pub(in crate::engine::native) const MOST_TYPED: usize = 1024;
 
 /// The longest message, in bytes.
-pub(super) const LONGEST: usize = MOST_TYPED + 1;
+pub(in crate::engine::native) const LONGEST: usize = MOST_TYPED + 1;
 
 /// One message of a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FromViewer<'a> {
+pub(in crate::engine::native) enum FromViewer<'a> {
     /// These bytes were typed, at most [`MOST_TYPED`].
     Typed(&'a [u8]),
     /// The viewer's window has so many rows and columns.
@@ -22,11 +22,11 @@ const WINDOW: u8 = b'w';
 
 impl<'a> FromViewer<'a> {
     /// The window of `size`.
-    pub(super) fn window(size: Winsize) -> FromViewer<'static> {
+    pub(in crate::engine::native) fn window(size: Winsize) -> FromViewer<'static> {
         FromViewer::Window(size.ws_row, size.ws_col)
     }
 
-    pub(super) fn encode(self) -> Vec<u8> {
+    pub(in crate::engine::native) fn encode(self) -> Vec<u8> {
         match self {
             FromViewer::Typed(bytes) => [&[TYPED], bytes].concat(),
             FromViewer::Window(rows, columns) => [&[WINDOW][..], &rows.to_be_bytes(), &columns.to_be_bytes()].concat(),
@@ -34,7 +34,7 @@ impl<'a> FromViewer<'a> {
     }
 
     /// `None` for what no viewer of ours says.
-    pub(super) fn decode(message: &'a [u8]) -> Option<FromViewer<'a>> {
+    pub(in crate::engine::native) fn decode(message: &'a [u8]) -> Option<FromViewer<'a>> {
         match *message {
             [TYPED, ref bytes @ ..] => Some(FromViewer::Typed(bytes)),
             [WINDOW, a, b, c, d] => Some(FromViewer::Window(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))),

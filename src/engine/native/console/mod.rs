@@ -4,7 +4,7 @@
 
 pub(super) mod attach;
 mod log;
-mod message;
+pub(super) mod message;
 pub(super) mod reader;
 mod viewers;
 
