@@ -19,9 +19,10 @@ const IFUPDOWN: [&str; 5] =
     ["/sbin/ifup", "/usr/sbin/ifup", "/etc/init.d/networking", "/lib/systemd/system/networking.service", "/bin/ifup"];
 const NETWORK_MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"];
 
-/// `NetworkManager` keeps off the links, so it needs no addresses: NetworkManager.conf(5).
+/// `NetworkManager` keeps off the links that have their addresses from fleet: NetworkManager.conf(5).
 fn unmanaged(links: &[LinkSpec]) -> String {
-    let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).collect();
+    let ours = links.iter().filter(|link| link.address.is_some());
+    let names: Vec<&str> = ours.map(|link| link.name.as_str()).collect();
     let devices: Vec<String> = names.iter().map(|name| format!("interface-name:{name}")).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     format!(

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::container::Group;
 use super::findings::Complaint;
 use super::network::{derivation, gateway};
 use super::node::{Placed, Span};
 use super::reader::{Reader, Setting};
-use crate::model::{ContainerName, FleetName, NetworkSpec, stable_hash};
+use crate::model::{ContainerName, FleetName, NetworkName, NetworkSpec, OuterNetwork, stable_hash};
 
 /// The addresses of containers on one network by name.
 pub(super) type Addresses = HashMap<ContainerName, Ipv4Addr>;
@@ -31,7 +33,7 @@ pub(super) fn assign(
 ) -> Addresses {
     let mut addresses = Addresses::new();
     let mut taken: HashMap<Ipv4Addr, (&ContainerName, Span)> = HashMap::new();
-    let members: Vec<Members<'_>> = groups.iter().filter_map(|group| members(group, network)).collect();
+    let members: Vec<Members<'_>> = groups.iter().filter_map(|group| members(group, &network.name)).collect();
     for members in &members {
         let Some(first) = members.ip.given() else { continue };
         let run = run(network, first, members.names.len());
@@ -44,24 +46,60 @@ pub(super) fn assign(
     addresses
 }
 
-fn members<'g>(group: &'g Group, network: &NetworkSpec) -> Option<Members<'g>> {
-    let link = group.links.iter().find(|link| link.network.value == network.name.as_str())?;
+/// The addresses of those of `groups` that are on `outer` and are given one. Nobody else gets any there: who else lives in
+/// that subnet is not known here.
+pub(super) fn assign_outer(reader: &mut Reader, outer: &OuterNetwork, groups: &[Group]) -> Addresses {
+    let mut addresses = Addresses::new();
+    let mut taken = HashMap::new();
+    for group in groups {
+        let Some(members) = members(group, &outer.name) else { continue };
+        let Some(first) = members.ip.given() else { continue };
+        let run = match outer.subnet {
+            Some(subnet) => run_in(subnet, outer.gateway, &outer.name, first, members.names.len()),
+            None => Err(Complaint::new(format!("the network `{}` has no `subnet` for addresses", outer.name))
+                .hint("give it one, or leave `ip` to the guest and its DHCP server")),
+        };
+        let Some(run) = reader.accept(first.span, run) else { continue };
+        take(reader, members, first.span, &run, &mut taken);
+        addresses.extend(members.names.iter().cloned().zip(run));
+    }
+    addresses
+}
+
+fn members<'g>(group: &'g Group, network: &NetworkName) -> Option<Members<'g>> {
+    let link = group.links.iter().find(|link| link.network.value == network.as_str())?;
     Some(Members { names: &group.names, ip: &link.ip })
 }
 
 /// The `length` addresses from `first` on.
 fn run(network: &NetworkSpec, first: &Placed<Ipv4Addr>, length: usize) -> Result<Vec<Ipv4Addr>, Complaint> {
-    let (subnet, address) = (network.subnet, first.value);
-    let hosts = hosts(network);
+    if first.value == network.gateway {
+        let hosts = hosts(network);
+        let range = format!("containers can have {} to {}", Ipv4Addr::from(hosts.0), Ipv4Addr::from(hosts.1));
+        return Err(Complaint::new(format!("{} is the host's own address", first.value)).hint(range));
+    }
+    run_in(network.subnet, Some(network.gateway), &network.name, first, length)
+}
+
+/// Those in `subnet` of the network `name`, which has the router `gateway`.
+fn run_in(
+    subnet: Ipv4Net,
+    gateway: Option<Ipv4Addr>,
+    name: &NetworkName,
+    first: &Placed<Ipv4Addr>,
+    length: usize,
+) -> Result<Vec<Ipv4Addr>, Complaint> {
+    let address = first.value;
+    let own = gateway.filter(|gateway| *gateway == self::gateway(subnet)).map_or(1, |_| 2);
+    let hosts = (u32::from(subnet.network()) + own, u32::from(subnet.broadcast()) - 1);
     let range = format!("containers can have {} to {}", Ipv4Addr::from(hosts.0), Ipv4Addr::from(hosts.1));
     if !subnet.contains(&address) {
-        let whose =
-            if network.name.is_default() { "fleet's".to_owned() } else { format!("`{}` network's", network.name) };
+        let whose = if name.is_default() { "fleet's".to_owned() } else { format!("`{name}` network's") };
         return Err(Complaint::new(format!("{address} is outside the {whose} subnet {subnet}")).hint(range));
     }
     let number = u32::from(address);
-    if address == gateway(subnet) {
-        return Err(Complaint::new(format!("{address} is the host's own address")).hint(range));
+    if Some(address) == gateway {
+        return Err(Complaint::new(format!("{address} is the address of the gateway")).hint(range));
     }
     if number < hosts.0 || number > hosts.1 {
         let what = if address == subnet.network() { "network" } else { "broadcast" };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::findings::Complaint;
 use super::keys::{did_you_mean, listed};
 use super::layer::Layer;
-use super::links::LinkKeys;
+use super::links::{LinkKeys, Networks};
 use super::node::{Placed, Span};
 use super::reader::{Reader, Section};
 use super::scalar;
@@ -22,6 +22,8 @@ pub(super) struct Group {
     pub(super) names: Vec<ContainerName>,
     /// The links of each of them.
     pub(super) links: Vec<LinkKeys>,
+    /// Whether they are in the host's network namespace.
+    pub(super) is_on_host_network: bool,
 }
 
 /// Reads `containers` of the fleet file's own `section`, with the `defaults` and `profiles` that they stand on.
@@ -43,7 +45,8 @@ pub(super) fn groups(reader: &mut Reader, section: &Section<'_>, prefix: &str) -
         let keys = laid_on(reader, &own, &profiles, &defaults);
         let names = names(reader, &entry.key, prefix, keys.replicas.value().copied());
         let links = LinkKeys::of(reader, &keys, entry.key.span);
-        groups.push(Group { key: entry.key.clone(), keys, names, links });
+        let is_on_host_network = matches!(keys.networks.value(), Some(Networks::OfHost));
+        groups.push(Group { key: entry.key.clone(), keys, names, links, is_on_host_network });
     }
     check_names(reader, &groups);
     groups

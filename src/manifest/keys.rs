@@ -30,8 +30,10 @@ pub(super) const FLEET: Keys = Keys {
 };
 
 /// Keys of `network`, and of each of `networks`.
-pub(super) const NETWORK: Keys =
-    Keys { known: &["subnet", "bridge", "dns", "nat", "isolated", "egress"], planned: &["subnet6"] };
+pub(super) const NETWORK: Keys = Keys {
+    known: &["subnet", "bridge", "dns", "nat", "isolated", "egress", "mtu", "type", "parent", "mode", "gateway"],
+    planned: &["subnet6"],
+};
 
 /// Keys of a container, of a profile and of `defaults`.
 #[rustfmt::skip]
@@ -133,7 +135,8 @@ mod tests {
         let complaint = NETWORK.check("subent").expect_err("it is no key");
         assert_eq!(complaint, Complaint::new("unknown key `subent`").hint("did you mean `subnet`?"));
         let complaint = NETWORK.check("colour").expect_err("it is no key");
-        let hint = "the keys here are `subnet`, `bridge`, `dns`, `nat`, `isolated` and `egress`";
+        let hint = "the keys here are `subnet`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `type`, `parent`, `mode` and \
+                    `gateway`";
         assert_eq!(complaint, Complaint::new("unknown key `colour`").hint(hint));
     }
 

@@ -10,7 +10,7 @@ use super::devices::devices;
 use super::image::image;
 use super::keys;
 use super::limits::LimitKeys;
-use super::links::{LinkKeys, networks};
+use super::links::{Networks, networks};
 use super::mounts::mounts;
 use super::node::{Entry, Node, Placed, Span};
 use super::ports::ports;
@@ -41,7 +41,7 @@ pub(super) struct Layer {
     pub(super) restart: Setting<Restart>,
     pub(super) stop_timeout: Setting<u32>,
     pub(super) ports: Setting<Vec<Placed<PortForward>>>,
-    pub(super) networks: Setting<Vec<LinkKeys>>,
+    pub(super) networks: Setting<Networks>,
 }
 
 impl Layer {

@@ -22,9 +22,32 @@ pub(super) struct LinkKeys {
     pub(super) name: Setting<String>,
 }
 
-/// Reads `networks` of a container: a list of names or mappings, or a mapping of names to mappings as docker compose
+/// What a container is connected to.
+#[derive(Debug, Clone)]
+pub(super) enum Networks {
+    /// The networks that it has links to; none is nothing.
+    Links(Vec<LinkKeys>),
+    /// Whatever the host is connected to, in its own network namespace.
+    OfHost,
+}
+
+/// Reads `networks` of a container: `none`, `host`, a list of names or mappings, or a mapping of names to mappings as docker compose
 /// has it.
-pub(super) fn networks(reader: &mut Reader, entry: &Entry) -> Option<Vec<LinkKeys>> {
+pub(super) fn networks(reader: &mut Reader, entry: &Entry) -> Option<Networks> {
+    match &entry.node.value {
+        Value::Scalar(text) if text == "none" => return Some(Networks::Links(Vec::new())),
+        Value::Scalar(text) if text == "host" => return Some(Networks::OfHost),
+        Value::Scalar(text) => {
+            let complaint = Complaint::new(format!("`{text}` is neither `none` nor `host`"));
+            reader.complain(entry.place(), complaint.hint(format!("write `networks: [{text}]` for a network")));
+            return None;
+        }
+        Value::Empty | Value::List(_) | Value::Mapping(_) | Value::Broken => {}
+    }
+    links(reader, entry).map(Networks::Links)
+}
+
+fn links(reader: &mut Reader, entry: &Entry) -> Option<Vec<LinkKeys>> {
     if let Value::Mapping(_) = entry.node.value {
         let entries = reader.entries("`networks`", entry.key.span, &entry.node)?;
         return entries.into_iter().map(|link| keyed(reader, link)).collect();
@@ -36,8 +59,10 @@ pub(super) fn networks(reader: &mut Reader, entry: &Entry) -> Option<Vec<LinkKey
     if let Value::List(items) = &entry.node.value
         && items.is_empty()
     {
-        reader
-            .complain(entry.place(), Complaint::new("`networks` names none").hint("leave it out for the default one"));
+        reader.complain(
+            entry.place(),
+            Complaint::new("`networks` names none").hint("write `networks: none`, or leave it out for the default one"),
+        );
     }
     check_twice(reader, &links);
     (!links.is_empty()).then_some(links)
@@ -102,12 +127,21 @@ impl LinkKeys {
     /// The links of a container that is asked for as `layer` at `place`. Its own `ip` and `mac` are those of the first.
     pub(super) fn of(reader: &mut Reader, layer: &Layer, place: Span) -> Vec<LinkKeys> {
         let mut links = match &layer.networks {
-            Setting::Given(links) => links.value.clone(),
+            Setting::Given(Placed { value: Networks::Links(links), .. }) => links.clone(),
             Setting::Absent => {
                 vec![LinkKeys::plain(Placed { value: NetworkName::default().to_string(), span: place })]
             }
-            Setting::Wrong => Vec::new(),
+            Setting::Given(Placed { value: Networks::OfHost, .. }) | Setting::Wrong => Vec::new(),
         };
+        if links.is_empty() && !matches!(layer.networks, Setting::Wrong) {
+            let given = [("ip", layer.ip.given().map(|ip| ip.span)), ("mac", layer.mac.given().map(|mac| mac.span))];
+            for (key, place) in given {
+                if let Some(place) = place {
+                    let complaint = Complaint::new(format!("`{key}` is that of a link, and there is none"));
+                    reader.complain(place, complaint.hint("leave it out, or name a network in `networks`"));
+                }
+            }
+        }
         if let Some(first) = links.first_mut() {
             first.ip = one_of(reader, "ip", &layer.ip, &first.ip);
             first.mac = one_of(reader, "mac", &layer.mac, &first.mac);

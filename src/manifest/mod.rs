@@ -29,6 +29,7 @@ mod ssh_keys;
 #[cfg(test)]
 mod tests;
 mod users;
+mod way;
 mod yaml;
 
 use std::collections::BTreeMap;

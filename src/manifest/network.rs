@@ -9,7 +9,10 @@ use super::keys;
 use super::node::{Entry, Placed, Span, Value};
 use super::reader::{Reader, Setting, item_place};
 use super::scalar;
-use crate::model::{Destination, Egress, FleetName, NetworkName, NetworkSpec, bridge_mac, stable_hash};
+use super::way::WayKeys;
+use crate::model::{
+    Destination, Egress, FleetName, LinkWay, NetworkName, NetworkSpec, OuterNetwork, bridge_mac, stable_hash,
+};
 
 /// The shortest and the longest prefix of a subnet: `/8` is the largest private one, `/29` leaves five containers.
 const PREFIXES: std::ops::RangeInclusive<u8> = 8..=29;
@@ -31,6 +34,8 @@ pub(super) struct NetworkKeys {
     nat: Setting<bool>,
     isolated: Setting<bool>,
     egress: Setting<Egress>,
+    mtu: Setting<u32>,
+    pub(super) way: WayKeys,
 }
 
 impl NetworkKeys {
@@ -46,6 +51,8 @@ impl NetworkKeys {
             dns: network.setting(reader, "dns", name_servers),
             isolated: network.scalar(reader, "isolated", scalar::truth),
             egress: network.setting(reader, "egress", |reader, entry| egress(reader, entry, &nat)),
+            mtu: network.scalar(reader, "mtu", mtu),
+            way: WayKeys::read(reader, what, &network),
             nat,
         }
     }
@@ -65,6 +72,33 @@ impl NetworkKeys {
             nat: self.nat.value().copied().unwrap_or(true),
             isolated: self.isolated.value().copied().unwrap_or(false),
             egress: self.egress.value().cloned().unwrap_or_default(),
+            mtu: self.mtu.value().copied(),
+        }
+    }
+
+    /// The network `name`, which `parent` leads to in the way `way`. What is said of it that only a bridge of fleet's own
+    /// can have is a finding.
+    pub(super) fn outer(&self, reader: &mut Reader, name: &NetworkName, way: LinkWay, parent: &str) -> OuterNetwork {
+        let given = [
+            ("bridge", self.bridge.given().map(|bridge| bridge.span)),
+            ("nat", self.nat.given().map(|nat| nat.span)),
+            ("isolated", self.isolated.given().map(|isolated| isolated.span)),
+            ("egress", self.egress.given().map(|egress| egress.span)),
+        ];
+        for (key, place) in given {
+            if let Some(place) = place {
+                let complaint = Complaint::new(format!("`{key}` goes with a bridge of fleet's own, not with `parent`"));
+                reader.complain(place, complaint.hint("leave one of them out"));
+            }
+        }
+        OuterNetwork {
+            name: name.clone(),
+            way,
+            parent: parent.to_owned(),
+            subnet: self.subnet.value().copied(),
+            gateway: self.way.gateway.value().copied(),
+            dns: self.dns.value().cloned().unwrap_or_default(),
+            mtu: self.mtu.value().copied(),
         }
     }
 
@@ -78,6 +112,11 @@ impl NetworkKeys {
 pub(super) fn derivation<'p>(parts: &[&'p str], network: &'p NetworkName) -> Vec<&'p str> {
     let name = (!network.is_default()).then_some(network.as_str());
     parts.iter().copied().chain(name).collect()
+}
+
+/// `mtu`: what every host of an IPv4 network must take (RFC 791), and the longest that an IPv4 packet can be.
+fn mtu(text: &str) -> Result<u32, Complaint> {
+    scalar::whole(text, 68, 65_535)
 }
 
 /// Whether the subnets share addresses.

@@ -10,7 +10,7 @@ use super::network::{NetworkKeys, derived_subnets, overlap};
 use super::node::Span;
 use super::reader::{Reader, Section, Setting};
 use super::scalar;
-use crate::model::{FleetName, NetworkName, NetworkSpec};
+use crate::model::{FleetName, NetworkName, NetworkSpec, OuterNetwork};
 
 /// A network that the fleet file names, or the default one.
 #[derive(Debug)]
@@ -63,6 +63,14 @@ pub(super) fn name(text: &str) -> Result<NetworkName, Complaint> {
     text.parse().map_err(|error: crate::model::NameError| bad(error.to_string()))
 }
 
+/// The networks of a fleet.
+pub(super) struct Resolved {
+    /// Those that fleet makes.
+    pub(super) own: Vec<NetworkSpec>,
+    /// Those that the host has without it.
+    pub(super) outer: Vec<OuterNetwork>,
+}
+
 /// The networks of the fleet `fleet`, all that is not given being derived. `used` are those that some container is on.
 /// `None` if there is a finding about one.
 pub(super) fn resolve(
@@ -71,9 +79,11 @@ pub(super) fn resolve(
     fleet: &FleetName,
     scope: &str,
     used: &BTreeSet<&str>,
-) -> Option<Vec<NetworkSpec>> {
+) -> Option<Resolved> {
+    let outer = declared.iter().filter_map(|network| outer(reader, network)).collect();
+    let declared = || declared.iter().filter(|network| network.keys.way.outer().is_none());
     let mut taken: Vec<(Ipv4Net, &Declared)> = Vec::new();
-    for network in declared {
+    for network in declared() {
         let Some(subnet) = network.keys.subnet.value() else { continue };
         if let Some((other, theirs)) = taken.iter().find(|(other, _)| overlap(*other, *subnet)) {
             let line = reader.line(theirs.place);
@@ -83,7 +93,7 @@ pub(super) fn resolve(
         taken.push((*subnet, network));
     }
     let mut specs: Vec<NetworkSpec> = Vec::new();
-    for network in declared {
+    for network in declared() {
         let subnet = match &network.keys.subnet {
             Setting::Wrong => return None,
             Setting::Given(subnet) => subnet.value,
@@ -109,7 +119,24 @@ pub(super) fn resolve(
         }
         specs.push(spec);
     }
-    Some(specs)
+    Some(Resolved { own: specs, outer })
+}
+
+/// The network, if it is one that the host has without fleet.
+fn outer(reader: &mut Reader, network: &Declared) -> Option<OuterNetwork> {
+    let (way, parent) = network.keys.way.outer()?;
+    let outer = network.keys.outer(reader, &network.name, way, parent);
+    if let Some((gateway, place)) = network.keys.way.gateway_place() {
+        let message = match outer.subnet {
+            None => Some("a gateway is nothing without a `subnet`".to_owned()),
+            Some(subnet) if !subnet.contains(&gateway) => Some(format!("{gateway} is outside the subnet {subnet}")),
+            Some(_) => None,
+        };
+        if let Some(message) = message {
+            reader.complain(place, message);
+        }
+    }
+    Some(outer)
 }
 
 /// Finds networks of `wanted` that are not declared.

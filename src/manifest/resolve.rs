@@ -1,6 +1,7 @@
 //! The tree of a fleet file to the fleet that it asks for, all that can be derived filled in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::Ipv4Net;
@@ -12,15 +13,15 @@ use super::keys;
 use super::layer::Layer;
 use super::links::LinkKeys;
 use super::network::{derivation, hex};
-use super::networks;
+use super::networks::{self, Resolved};
 use super::node::{Node, Span, Value};
 use super::ports::check_ports;
 use super::reader::{Reader, Section, Setting};
 use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
-    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, LinkSpec, MacAddress, MachineId,
-    Member, NetworkName, NetworkSpec, native_architecture,
+    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, LinkSpec, LinkWay, MacAddress,
+    MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, native_architecture,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -56,19 +57,22 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     let name = name.unwrap_or_else(|| "unnamed".parse().expect("the word is a name"));
     check_macs(reader, &name, &groups);
     check_ports(reader, &groups);
-    let networks = networks::resolve(reader, &declared, &name, scope, &used)?;
-    let addresses: BTreeMap<NetworkName, Addresses> = declared
-        .iter()
-        .zip(&networks)
-        .map(|(declared, network)| {
-            let addresses = address::assign(reader, &name, network, declared.place, &groups);
-            (network.name.clone(), addresses)
-        })
-        .collect();
+    let Resolved { own: networks, outer } = networks::resolve(reader, &declared, &name, scope, &used)?;
+    check_reach(reader, &groups, &networks, &outer);
+    let mut addresses: BTreeMap<NetworkName, Addresses> = BTreeMap::new();
+    for network in &networks {
+        let place = declared.iter().find(|declared| declared.name == network.name).map(|declared| declared.place);
+        let assigned = address::assign(reader, &name, network, place.unwrap_or_default(), &groups);
+        addresses.insert(network.name.clone(), assigned);
+    }
+    for network in &outer {
+        addresses.insert(network.name.clone(), address::assign_outer(reader, network, &groups));
+    }
     if !reader.findings.is_empty() {
         return None;
     }
-    let site = Site { fleet: &name, networks: &networks, scope, addresses: &addresses, templates: &templates };
+    let site =
+        Site { fleet: &name, networks: &networks, outer: &outer, scope, addresses: &addresses, templates: &templates };
     let containers: Vec<ContainerSpec> = groups
         .iter()
         .flat_map(|group| group.names.iter().map(|name| site.container(group, name)))
@@ -83,6 +87,7 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         engine,
         scope: scope.to_owned(),
         networks,
+        outer,
         containers,
         keeps_volumes: true,
         members,
@@ -154,7 +159,7 @@ fn templates(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<String, Str
 fn check_groups(reader: &mut Reader, groups: &[Group]) {
     for group in groups {
         let (key, keys) = (&group.key, &group.keys);
-        keys.security.check(reader);
+        keys.security.check(reader, group.is_on_host_network);
         check_entrypoint(reader, keys);
         check_arch(reader, keys);
         if keys.image.is_absent() {
@@ -170,6 +175,35 @@ fn check_groups(reader: &mut Reader, groups: &[Group]) {
                         Complaint::new(format!("`{}` has replicas, which cannot share one `{name}`", key.value));
                     reader.complain(span, complaint.hint(format!("leave `{name}` out: each replica gets its own")));
                 }
+            }
+        }
+    }
+}
+
+/// Finds what asks for more than the networks of a container can do.
+fn check_reach(reader: &mut Reader, groups: &[Group], own: &[NetworkSpec], outer: &[OuterNetwork]) {
+    for group in groups {
+        let name = &group.key.value;
+        let is_own = |link: &LinkKeys| own.iter().any(|network| network.name.as_str() == link.network.value);
+        if let Some(first) = group.keys.ports.value().and_then(|ports| ports.first())
+            && !group.links.iter().any(is_own)
+        {
+            let complaint =
+                Complaint::new(format!("no port of `{name}` can be published: fleet makes none of its networks"));
+            let hint = if group.is_on_host_network {
+                "leave `ports` out: what it listens on is the host's already"
+            } else {
+                "add a network of the fleet's own to `networks`"
+            };
+            reader.complain(first.span, complaint.hint(hint));
+        }
+        for link in &group.links {
+            let shared = outer.iter().find(|network| network.name.as_str() == link.network.value);
+            if let Some(OuterNetwork { way: LinkWay::Ipvlan(_), parent, .. }) = shared
+                && let Some(mac) = link.mac.given()
+            {
+                let complaint = Complaint::new(format!("an ipvlan link has the MAC address of its parent `{parent}`"));
+                reader.complain(mac.span, complaint.hint("leave `mac` out, or write `type: macvlan`"));
             }
         }
     }
@@ -237,6 +271,7 @@ fn mac(fleet: &FleetName, link: &LinkKeys, name: &ContainerName) -> MacAddress {
 struct Site<'a> {
     fleet: &'a FleetName,
     networks: &'a [NetworkSpec],
+    outer: &'a [OuterNetwork],
     scope: &'a str,
     addresses: &'a BTreeMap<NetworkName, Addresses>,
     templates: &'a BTreeMap<String, String>,
@@ -248,7 +283,7 @@ impl Site<'_> {
         let keys = &group.keys;
         let links = group.links.iter().enumerate().map(|(position, link)| self.link(link, position, name));
         let links: Vec<LinkSpec> = links.collect::<Option<_>>()?;
-        let dns = links.iter().filter_map(|link| self.network(link.network.as_str())).map(|network| &network.dns);
+        let dns = links.iter().filter_map(|link| self.dns(&link.network));
         let dns = dns.into_iter().find(|dns| !dns.is_empty());
         let image = ImageSource::clone(keys.image.value()?);
         let arch = keys.arch.value().copied().or(image.architecture()).unwrap_or(native_architecture()).to_owned();
@@ -260,6 +295,7 @@ impl Site<'_> {
             init: keys.init.value().cloned().unwrap_or_default(),
             limits: keys.limits.limits(),
             links,
+            is_on_host_network: group.is_on_host_network,
             guest: GuestSpec {
                 hostname: keys.hostname.value().cloned().unwrap_or_else(|| name.to_string()),
                 machine_id: MachineId::derive(self.fleet.as_str(), name.as_str()),
@@ -283,21 +319,54 @@ impl Site<'_> {
 
     /// The link at `position` of the container `name`.
     fn link(&self, link: &LinkKeys, position: usize, name: &ContainerName) -> Option<LinkSpec> {
+        if let Some(outer) = self.outer.iter().find(|network| network.name.as_str() == link.network.value) {
+            return Some(self.outer_link(link, outer, position, name));
+        }
         let network = self.network(&link.network.value)?;
         let address = *self.addresses.get(&network.name)?.get(name)?;
-        let host_name = hex(&derivation(&["link", self.scope, name.as_str()], &network.name), 6);
         Some(LinkSpec {
             network: network.name.clone(),
             name: link.name_at(position),
-            bridge: network.bridge.clone(),
-            host_name: format!("fv{host_name}"),
+            way: LinkWay::Bridge,
+            parent: network.bridge.clone(),
+            host_name: self.host_name(&network.name, name),
             address: Some(Ipv4Net::new(address, network.subnet.prefix_len()).ok()?),
             gateway: (position == 0).then_some(network.gateway),
             address6: None,
             gateway6: None,
             mac: mac(self.fleet, link, name),
+            mtu: network.mtu,
             isolated: network.isolated,
         })
+    }
+
+    /// Without an address of its own, where its default route leads is the guest's business, too.
+    fn outer_link(&self, link: &LinkKeys, outer: &OuterNetwork, position: usize, name: &ContainerName) -> LinkSpec {
+        let given = self.addresses.get(&outer.name).and_then(|addresses| addresses.get(name));
+        let address = given.zip(outer.subnet).and_then(|(ip, subnet)| Ipv4Net::new(*ip, subnet.prefix_len()).ok());
+        LinkSpec {
+            network: outer.name.clone(),
+            name: link.name_at(position),
+            way: outer.way,
+            parent: outer.parent.clone(),
+            host_name: self.host_name(&outer.name, name),
+            address,
+            gateway: outer.gateway.filter(|_| position == 0 && address.is_some()),
+            address6: None,
+            gateway6: None,
+            mac: mac(self.fleet, link, name),
+            mtu: outer.mtu,
+            isolated: false,
+        }
+    }
+
+    fn host_name(&self, network: &NetworkName, container: &ContainerName) -> String {
+        format!("fv{}", hex(&derivation(&["link", self.scope, container.as_str()], network), 6))
+    }
+
+    fn dns(&self, network: &NetworkName) -> Option<&Vec<IpAddr>> {
+        let outer = || self.outer.iter().find(|outer| outer.name == *network).map(|outer| &outer.dns);
+        self.network(network.as_str()).map(|own| &own.dns).or_else(outer)
     }
 }
 

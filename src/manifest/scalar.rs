@@ -24,7 +24,7 @@ const LONGEST_STOP_S: u32 = 86_400;
 const LONGEST_HOSTNAME: usize = 64;
 
 /// A whole number of `range`.
-fn whole(text: &str, least: u32, most: u32) -> Result<u32, Complaint> {
+pub(super) fn whole(text: &str, least: u32, most: u32) -> Result<u32, Complaint> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number

@@ -63,12 +63,13 @@ impl SecurityKeys {
     }
 
     /// Finds what only shows when all layers of a container lie on each other.
-    pub(super) fn check(&self, reader: &mut Reader) {
+    pub(super) fn check(&self, reader: &mut Reader, is_on_host_network: bool) {
         if !matches!(&self.privileged, Setting::Absent | Setting::Given(Placed { value: false, .. })) {
             return;
         }
         for (name, _) in self.sysctls.value().into_iter().flatten() {
-            if !is_own_sysctl(&name.value) {
+            let is_hosts = is_on_host_network && name.value.starts_with("net.");
+            if is_hosts || !is_own_sysctl(&name.value) {
                 let complaint = Complaint::new(format!("`{}` belongs to the whole host", name.value));
                 reader.complain(
                     name.span,

@@ -91,6 +91,9 @@ pub struct ContainerSpec {
     /// Its network links; the first is the one that others know it by. The first version of fleet recorded the only one.
     #[serde(alias = "link", deserialize_with = "one_or_several")]
     pub links: Vec<LinkSpec>,
+    /// Whether it is in the host's own network namespace. It has no links then.
+    #[serde(default)]
+    pub is_on_host_network: bool,
     /// What is written into it.
     pub guest: GuestSpec,
     /// Seconds that its init gets to shut down before it is killed.
@@ -150,12 +153,6 @@ impl ContainerSpec {
         self.links.iter().map(|link| link.network.clone()).collect()
     }
 
-    /// The link that its published ports lead to: the first that has an address.
-    #[must_use]
-    pub fn published_link(&self) -> Option<&LinkSpec> {
-        self.links.iter().find(|link| link.addresses().next().is_some())
-    }
-
     /// The addresses that others know it by: the first of each family.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let first = |family| self.links.iter().find_map(|link| link.address_of(family));
@@ -172,6 +169,9 @@ impl ContainerSpec {
         }
         if *nesting {
             words.push("nesting: more of the kernel is within its reach".to_owned());
+        }
+        if self.is_on_host_network {
+            words.push("networks host: it listens and sends as the host does".to_owned());
         }
         words.extend(capabilities.add.iter().map(|capability| format!("capability {capability}")));
         match seccomp {

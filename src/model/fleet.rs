@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Build, ContainerName, ContainerSpec, Distro, FleetName, ImageSource, LinkKind, LinkState, Member, NetworkName,
-    NetworkSpec, bridge_mac, bridge_mark,
+    Build, ContainerName, ContainerSpec, Distro, FleetName, ImageSource, LinkKind, LinkSpec, LinkState, Member,
+    NetworkName, NetworkSpec, OuterNetwork, bridge_mac, bridge_mark,
 };
 
 /// What runs the containers.
@@ -42,6 +42,8 @@ pub struct Fleet {
     pub scope: String,
     /// Its networks, the default one first.
     pub networks: Vec<NetworkSpec>,
+    /// The networks of its file that the host has without it.
+    pub outer: Vec<OuterNetwork>,
     /// Its containers, in the order of the file, replicas in ascending order.
     pub containers: Vec<ContainerSpec>,
     /// Whether its volumes stay even if no container needs them: what a fleet file asks for always does.
@@ -76,6 +78,12 @@ impl Fleet {
         let name: NetworkName = name.parse().ok()?;
         let is_marked = link.alias == Some(bridge_mark(&self.name, &name));
         (is_marked && link.mac == Some(bridge_mac(&self.scope, &self.name, &name))).then_some(name)
+    }
+
+    /// The link that the published ports of `spec` lead to: the first with an address on a network of the fleet's own.
+    #[must_use]
+    pub fn published_link<'s>(&self, spec: &'s ContainerSpec) -> Option<&'s LinkSpec> {
+        spec.links.iter().find(|link| link.addresses().next().is_some() && self.network(&link.network).is_some())
     }
 
     /// The networks that some container has a link to.

@@ -6,8 +6,8 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::{
-    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, LinkSpec, Listener, MacAddress,
-    PerFamily, Startable,
+    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, LinkSpec, LinkWay, Listener,
+    MacAddress, PerFamily, Startable,
 };
 
 /// What a host has: everything that planning needs to know of it.
@@ -53,6 +53,8 @@ pub struct LinkState {
     pub controller: Option<String>,
     /// What somebody noted of it (`ip link set alias`).
     pub alias: Option<String>,
+    /// How long packets may be on it, in bytes.
+    pub mtu: u32,
     /// The group of links that it is in.
     pub group: u32,
     /// As a port of a bridge: whether the bridge keeps it from other isolated ports.
@@ -108,11 +110,14 @@ impl Host {
         })
     }
 
-    /// Whether the host's end of `link` is there, up, and a port of its bridge.
+    /// Whether the host's end of `link` is there, up, and a port of its bridge; also if there is none by its nature.
     #[must_use]
     pub fn has_port(&self, link: &LinkSpec) -> bool {
+        if link.way != LinkWay::Bridge {
+            return true;
+        }
         let found = self.links.get(&link.host_name);
-        found.is_some_and(|found| found.up && found.controller.as_ref() == Some(&link.bridge))
+        found.is_some_and(|found| found.up && found.controller.as_ref() == Some(&link.parent))
     }
 }
 

@@ -55,7 +55,10 @@ pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use login::{Login, UnquotablePath};
 pub use mount::{DeviceSpec, MountFault, MountIds, MountSource, MountSpec, MountState};
 pub use name::{ContainerName, FleetName, NameError, NetworkName};
-pub use network::{Destination, Egress, LinkSpec, MacAddress, NetworkSpec, NetworkState, bridge_mac, bridge_mark};
+pub use network::{
+    Destination, Egress, IpvlanMode, LinkSpec, LinkWay, MacAddress, MacvlanMode, NetworkSpec, NetworkState,
+    OuterNetwork, bridge_mac, bridge_mark,
+};
 pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
 pub use port::{Listener, PortForward};

@@ -79,6 +79,85 @@ pub struct NetworkSpec {
     pub isolated: bool,
     /// Where the containers may reach out to.
     pub egress: Egress,
+    /// How long packets may be, in bytes; whatever is usual if nothing is given.
+    pub mtu: Option<u32>,
+}
+
+/// A network that the host has without fleet, as asked for. Nothing of it is ever made, changed or removed, and no packet
+/// rule of fleet's looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OuterNetwork {
+    /// Its name.
+    pub name: NetworkName,
+    /// How containers are linked to it.
+    pub way: LinkWay,
+    /// The host's link that leads to it.
+    pub parent: String,
+    /// Its subnet, with its network address; without it no container has an address of fleet's.
+    pub subnet: Option<Ipv4Net>,
+    /// The router.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers for the guests.
+    pub dns: Vec<IpAddr>,
+    /// How long packets may be, in bytes.
+    pub mtu: Option<u32>,
+}
+
+/// How a guest's link leads to its network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkWay {
+    /// A veth(4) pair whose host end is a port of a bridge.
+    #[default]
+    Bridge,
+    /// A link-layer address of its own beside the parent's.
+    Macvlan(MacvlanMode),
+    /// An address of its own with the parent's link-layer address.
+    Ipvlan(IpvlanMode),
+}
+
+/// Who of those with one parent reach each other (ip-link(8)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacvlanMode {
+    /// All do.
+    #[default]
+    Bridge,
+    /// None do.
+    Private,
+    /// By way of the switch, if it sends back what it got.
+    Vepa,
+    /// There is only one.
+    Passthru,
+}
+
+impl MacvlanMode {
+    /// All of them, with the word that names each.
+    pub const ALL: [(&'static str, MacvlanMode); 4] = [
+        ("bridge", MacvlanMode::Bridge),
+        ("private", MacvlanMode::Private),
+        ("vepa", MacvlanMode::Vepa),
+        ("passthru", MacvlanMode::Passthru),
+    ];
+}
+
+/// Where packets of those with one parent are led (ip-link(8)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpvlanMode {
+    /// As on a switch.
+    #[default]
+    L2,
+    /// As by a router.
+    L3,
+    /// As by a router, and through the host's packet filter.
+    L3s,
+}
+
+impl IpvlanMode {
+    /// All of them, with the word that names each.
+    pub const ALL: [(&'static str, IpvlanMode); 3] =
+        [("l2", IpvlanMode::L2), ("l3", IpvlanMode::L3), ("l3s", IpvlanMode::L3s)];
 }
 
 impl NetworkSpec {
@@ -201,9 +280,14 @@ pub struct LinkSpec {
     /// Its name in the guest.
     #[serde(default = "LinkSpec::first_name")]
     pub name: String,
-    /// The bridge that the host end is a port of.
-    pub bridge: String,
-    /// Name of the host end, at most 15 bytes, derived so that no two links of a host share it.
+    /// How it leads there.
+    #[serde(default)]
+    pub way: LinkWay,
+    /// The host's link that it hangs on: the bridge that its host end is a port of, or the one that it shares.
+    #[serde(alias = "bridge")]
+    pub parent: String,
+    /// Name of the host end, at most 15 bytes, derived so that no two links of a host share it. Where there is no such end,
+    /// the guest's is born under this name.
     pub host_name: String,
     /// The guest's address on it, with the subnet's prefix length.
     pub address: Option<Ipv4Net>,
@@ -218,6 +302,9 @@ pub struct LinkSpec {
     pub gateway6: Option<Ipv6Addr>,
     /// The link-layer address of the guest's end.
     pub mac: MacAddress,
+    /// How long its packets may be, in bytes; whatever is usual if nothing is given.
+    #[serde(default)]
+    pub mtu: Option<u32>,
     /// Whether the bridge keeps it from other isolated ports.
     #[serde(default)]
     pub isolated: bool,

@@ -59,7 +59,7 @@ impl Fleet {
     /// The published ports that lead to containers by way of `network`.
     fn forwards_to(&self, network: &NetworkSpec) -> impl Iterator<Item = Forward<'_>> {
         let name = network.name.clone();
-        let published = self.containers.iter().filter_map(|spec| Some((spec, spec.published_link()?)));
+        let published = self.containers.iter().filter_map(|spec| Some((spec, self.published_link(spec)?)));
         let here = published.filter(move |(_, link)| link.network == name);
         here.flat_map(|(spec, link)| {
             let to = move |port| link.addresses().map(move |address| Forward { spec, address: address.addr(), port });

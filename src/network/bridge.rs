@@ -32,10 +32,12 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
     })?;
     let (index, link) = find(&handle, bridge).await?;
     let mark = bridge_mark(fleet, &network.name);
-    if !link.up || link.group != BRIDGE_GROUP || link.alias.as_ref() != Some(&mark) {
+    let mtu = network.mtu.filter(|mtu| *mtu != link.mtu);
+    if !link.up || link.group != BRIDGE_GROUP || link.alias.as_ref() != Some(&mark) || mtu.is_some() {
         let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up();
         let up = up.append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP));
-        let up = up.append_extra_attribute(LinkAttribute::IfAlias(mark)).build();
+        let mut up = up.append_extra_attribute(LinkAttribute::IfAlias(mark)).build();
+        up.attributes.extend(mtu.map(LinkAttribute::Mtu));
         let failed = NetworkError::request(format!("cannot bring up the bridge `{bridge}`"));
         handle.link().set(up).execute().await.map_err(failed)?;
     }
@@ -80,6 +82,7 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
         NetworkState::Foreign
     } else if link.up
         && link.group == BRIDGE_GROUP
+        && network.mtu.is_none_or(|mtu| mtu == link.mtu)
         && network.host_addresses().collect::<BTreeSet<_>>() == link.addresses.iter().copied().collect()
         && ipv6_use(&network.bridge) == network.ipv6()
     {

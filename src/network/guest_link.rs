@@ -1,4 +1,4 @@
-//! The links of a container: each a veth(4) pair whose one end is born inside the container.
+//! The links of a container, each born inside it: one end of a veth(4) pair, or a share of a link of the host's.
 
 use std::io;
 use std::thread;
@@ -7,36 +7,93 @@ use std::time::{Duration, Instant};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
-use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVeth, IpVlanMode, LinkAttribute, LinkMessage, MacVlanMode,
+};
+use rtnetlink::{LinkIpVlan, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::address::{address_message, default_route_message};
 use super::parameters::set_ipv6;
 use super::socket::RouteSocket;
 use super::traffic::isolate;
-use crate::model::LinkSpec;
+use crate::model::{IpvlanMode, LinkSpec, LinkWay, MacAddress, MacvlanMode};
 
-/// Makes a link of a container, in one request: the host end, a port of the bridge and up, and the other end in the
-/// network namespace of process `pid`. A left-over of the same name is replaced. Isolation takes a second request.
+/// Makes a link of a container in the network namespace of process `pid`, in one request.
+pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
+    let parent = if_nametoindex(link.parent.as_str())?;
+    match link.way {
+        LinkWay::Bridge => make_port(link, parent, pid),
+        LinkWay::Macvlan(mode) => {
+            let builder = LinkMacVlan::new(&link.host_name, parent, macvlan_mode(mode)).address(link.mac.0.to_vec());
+            make_sublink(builder, link, pid)
+        }
+        LinkWay::Ipvlan(mode) => {
+            let builder = LinkIpVlan::new(&link.host_name, parent, ipvlan_mode(mode));
+            make_sublink(builder, link, pid)
+        }
+    }
+}
+
+/// It is born under the name that nothing else on the host has: the kernel looks for what has its name where the
+/// request comes from, and not where the link goes.
+fn make_sublink<T>(builder: LinkMessageBuilder<T>, link: &LinkSpec, pid: u32) -> io::Result<()> {
+    let builder = builder.setns_by_pid(pid);
+    let builder = match link.mtu {
+        Some(mtu) => builder.mtu(mtu),
+        None => builder,
+    };
+    RouteSocket::open()?.request(RouteNetlinkMessage::NewLink(builder.build()), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+fn macvlan_mode(mode: MacvlanMode) -> MacVlanMode {
+    match mode {
+        MacvlanMode::Bridge => MacVlanMode::Bridge,
+        MacvlanMode::Private => MacVlanMode::Private,
+        MacvlanMode::Vepa => MacVlanMode::Vepa,
+        MacvlanMode::Passthru => MacVlanMode::Passthrough,
+    }
+}
+
+fn ipvlan_mode(mode: IpvlanMode) -> IpVlanMode {
+    match mode {
+        IpvlanMode::L2 => IpVlanMode::L2,
+        IpvlanMode::L3 => IpVlanMode::L3,
+        IpvlanMode::L3s => IpVlanMode::L3S,
+    }
+}
+
+/// Makes a pair: the host end, a port of the bridge and up, and the other end
+/// inside. A left-over of the same name is replaced. Isolation takes a second request.
 ///
 /// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
-pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
-    let bridge = if_nametoindex(link.bridge.as_str())?;
+fn make_port(link: &LinkSpec, bridge: u32, pid: u32) -> io::Result<()> {
     let mut inside = LinkMessage::default();
     inside.attributes = vec![
         LinkAttribute::IfName(link.name.clone()),
         LinkAttribute::Address(link.mac.0.to_vec()),
         LinkAttribute::NetNsPid(pid),
     ];
-    let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+    inside.attributes.extend(link.mtu.map(LinkAttribute::Mtu));
+    let mut pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(&link.host_name)
+        .address(host_mac(link.mac))
         .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)))
         .controller(bridge)
         .up()
         .build();
+    // A bridge takes over the least of its ports', and one of the host's stays as it is: shorter packets are the guest's
+    // business.
+    pair.attributes.extend(link.mtu.filter(|mtu| *mtu > USUAL_MTU).map(LinkAttribute::Mtu));
     let mut socket = RouteSocket::open()?;
     let made = make_pair(&mut socket, pair, &link.host_name);
     if link.isolated { made.and_then(|()| isolate(&link.host_name, true)) } else { made }
+}
+
+/// A high address, for a bridge that was given none has the lowest of its ports', and would change it for a new one's.
+/// No guest has it: all its other bytes are the opposite of the guest's.
+fn host_mac(mac: MacAddress) -> Vec<u8> {
+    let [_, rest @ ..] = mac.0;
+    std::iter::once(0xfe).chain(rest.map(|byte| !byte)).collect()
 }
 
 fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io::Result<()> {
@@ -49,6 +106,9 @@ fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io
         other => other,
     }
 }
+
+/// How long packets are on a link of which nothing is said (`ETH_DATA_LEN`).
+const USUAL_MTU: u32 = 1500;
 
 /// `lo` is the first link of every network namespace (`LOOPBACK_IFINDEX` of the kernel).
 const LOOPBACK: u32 = 1;
@@ -79,6 +139,31 @@ fn remove_link(host_name: &str) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
         other => other,
     }
+}
+
+/// Whether the kernel has links of that way. What is asked for lacks its parent, so that nothing is made: a kernel that
+/// knows the kind misses that first, and looks for a module if it does not.
+#[must_use]
+pub fn knows_way(way: LinkWay) -> bool {
+    let kind = match way {
+        LinkWay::Bridge => return true,
+        LinkWay::Macvlan(_) => InfoKind::MacVlan,
+        LinkWay::Ipvlan(_) => InfoKind::IpVlan,
+    };
+    let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).build();
+    let asked = RouteSocket::open()
+        .and_then(|mut socket| socket.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL));
+    !matches!(asked, Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP))
+}
+
+/// Gives those of `links` that were born under other names in the calling process's namespace their own.
+pub fn name_inside(links: &[LinkSpec]) -> io::Result<()> {
+    for link in links.iter().filter(|link| link.way != LinkWay::Bridge) {
+        let index = if_nametoindex(link.host_name.as_str())?;
+        let named = LinkMessageBuilder::<LinkUnspec>::default().index(index).name(&link.name).build();
+        RouteSocket::open()?.request(RouteNetlinkMessage::SetLink(named), 0)?;
+    }
+    Ok(())
 }
 
 /// Sets up the network of the calling process's namespace: `lo` and `links` up, their addresses, the default routes. No

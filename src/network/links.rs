@@ -118,6 +118,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         addresses: Vec::new(),
         controller: None,
         alias: None,
+        mtu: 0,
         group: 0,
         isolated: false,
         ipv6: Ipv6Use::Off,
@@ -128,6 +129,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         match attribute {
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddress),
             LinkAttribute::Controller(index) => link.controller = names.get(index).cloned(),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Group(group) => link.group = *group,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
             LinkAttribute::LinkInfo(infos) => infos.iter().for_each(|info| read_info(&mut link, info)),

@@ -14,7 +14,7 @@ mod socket;
 mod traffic;
 
 pub use bridge::{delete, ensure};
-pub use guest_link::{await_removal, configure_inside, connect_guest};
+pub use guest_link::{await_removal, configure_inside, connect_guest, knows_way, name_inside};
 pub use links::observe;
 pub use listeners::read_listeners;
 pub use nft::{read_firewall, write_chains};

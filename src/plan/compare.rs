@@ -52,7 +52,8 @@ pub(super) fn differences(
         arch,
         init,
         limits,
-        links,
+        links: _,
+        is_on_host_network: _,
         guest,
         stop_timeout_s,
         restart,
@@ -67,7 +68,7 @@ pub(super) fn differences(
     compare_limits::compare(&mut found, &old.limits, limits, activity.limits());
     found.compare(Remedy::ConfigureAndRestart, "arch", &old.arch, arch);
     found.compare(Remedy::ConfigureAndRestart, "init", &init_word(&old.init), &init_word(init));
-    compare_links::compare(&mut found, &old.links, links);
+    compare_links::compare(&mut found, old, spec);
     compare_access::security(&mut found, &old.security, security);
     compare_mounts::compare(&mut found, &old.mounts, mounts, activity.mounts());
     compare_access::devices(&mut found, &old.devices, devices);

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::steps::Draft;
 use crate::model::{
     Action, Conflict, ContainerName, ContainerRecord, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState,
-    Listener, NetworkSpec, PortForward, TableState,
+    Listener, NetworkSpec, OuterNetwork, PortForward, TableState,
 };
 
 const OTHER_NAME: &str = "choose another name, or set `prefix:` in the fleet file";
@@ -182,6 +182,24 @@ fn other_subnet(subnet: IpNet) -> String {
         IpNet::V6(_) => "subnet6",
     };
     format!("choose another `network: {key}:`")
+}
+
+/// The host has no link of the name that an outer network's containers hang on.
+pub(super) fn no_parent(outer: &OuterNetwork) -> Conflict {
+    Conflict {
+        target: outer.parent.clone(),
+        message: format!("the host has no link `{}`, which the network `{}` is reached by", outer.parent, outer.name),
+        hint: "make it, or name another with `parent:`; `ip link` lists those that there are".to_owned(),
+    }
+}
+
+/// The link that an outer network's containers were to be ports of has no ports.
+pub(super) fn no_bridge(outer: &OuterNetwork) -> Conflict {
+    Conflict {
+        target: outer.parent.clone(),
+        message: format!("`{}`, which the network `{}` is reached by, is no bridge", outer.parent, outer.name),
+        hint: "write `type: macvlan` or `type: ipvlan` to share it".to_owned(),
+    }
 }
 
 /// Notes what the host cannot do, if anything is to be made or started: stopping and deleting must always work.

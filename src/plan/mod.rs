@@ -51,6 +51,7 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
     rules::delete(&scene, &mut draft);
     network::delete(&scene, &ground, &mut draft);
     rules::check(&scene, &mut draft);
+    network::check_parents(&scene, &mut draft);
     conflict::refuse_what_host_lacks(host, &mut draft);
     draft.finish(fleet)
 }

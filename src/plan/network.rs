@@ -8,7 +8,7 @@ use super::steps::{Draft, Place};
 use super::{Scene, conflict};
 use crate::model::{
     Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, FleetName, Host, Ipv6Use, LinkKind, LinkSpec,
-    LinkState, NetworkName, NetworkSpec, NetworkState, Ownership, bridge_mark, overlap,
+    LinkState, LinkWay, NetworkName, NetworkSpec, NetworkState, OuterNetwork, Ownership, bridge_mark, overlap,
 };
 
 /// The steps that make the fleet's networks usable. What starts must wait for those of its own networks.
@@ -146,6 +146,9 @@ fn lacks(fleet: &FleetName, network: &NetworkSpec, link: &LinkState) -> Vec<Stri
     if link.group != BRIDGE_GROUP {
         lacks.push("it is not in the group of fleets' bridges".to_owned());
     }
+    if let Some(mtu) = network.mtu.filter(|mtu| *mtu != link.mtu) {
+        lacks.push(format!("mtu {} → {mtu}", link.mtu));
+    }
     // The first version of fleet made bridges without, of the default network only.
     if !network.name.is_default() && link.alias.as_ref() != Some(&bridge_mark(fleet, &network.name)) {
         lacks.push("its mark is missing".to_owned());
@@ -190,4 +193,21 @@ fn clash(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
         let mut addresses = record.spec.links.iter().flat_map(LinkSpec::addresses);
         addresses.find_map(|taken| Some(conflict::subnet_of_fleet(network, overlaps(taken)?, record, taken)))
     })
+}
+
+/// Refuses to start what would hang on links that the host does not have.
+pub(super) fn check_parents(scene: &Scene, draft: &mut Draft) {
+    if draft.places(|action| matches!(action, Action::Start(_))).is_empty() {
+        return;
+    }
+    let used = |outer: &&OuterNetwork| scene.fleet.containers.iter().any(|spec| spec.link_to(&outer.name).is_some());
+    for outer in scene.fleet.outer.iter().filter(used) {
+        match scene.host.links.get(&outer.parent).map(|link| link.kind) {
+            None => draft.refuse(conflict::no_parent(outer)),
+            Some(LinkKind::Veth | LinkKind::Other) if outer.way == LinkWay::Bridge => {
+                draft.refuse(conflict::no_bridge(outer));
+            }
+            Some(LinkKind::Bridge | LinkKind::Veth | LinkKind::Other) => {}
+        }
+    }
 }

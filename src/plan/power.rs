@@ -39,6 +39,7 @@ pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> 
         Power::Stop => stop(&ours, &mut draft),
     }
     rules::check(&scene, &mut draft);
+    network::check_parents(&scene, &mut draft);
     conflict::refuse_what_host_lacks(host, &mut draft);
     draft.finish(fleet)
 }

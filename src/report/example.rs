@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{FleetLogins, LoginState, StateWord};
 use crate::model::{
     Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, Egress, EngineKind, Fleet,
-    GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, Login, MacAddress, MachineId,
-    MonitorState, NetworkName, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step, StepId,
-    UserSpec,
+    GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, LinkWay, Login, MacAddress,
+    MachineId, MonitorState, NetworkName, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step,
+    StepId, UserSpec,
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
@@ -34,15 +34,18 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
         links: vec![LinkSpec {
             network: NetworkName::default(),
             name: LinkSpec::first_name(),
-            bridge: "br0".into(),
+            way: LinkWay::default(),
+            parent: "br0".into(),
             host_name: format!("v{name}"),
             address: "10.42.0.11/24".parse().ok(),
             gateway: "10.42.0.1".parse().ok(),
             address6: None,
             gateway6: None,
             mac: MacAddress::derive(&[name]),
+            mtu: None,
             isolated: false,
         }],
+        is_on_host_network: false,
         guest: GuestSpec {
             hostname: name.into(),
             machine_id: MachineId::derive("dev", name),
@@ -88,7 +91,9 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
             nat: true,
             isolated: false,
             egress: Egress::All,
+            mtu: None,
         }],
+        outer: Vec::new(),
         containers: names.iter().map(|name| spec(name)).collect(),
         keeps_volumes: true,
         pins: Vec::new(),

@@ -145,7 +145,7 @@ fn every_part_of_the_link_has_its_word() {
         spec.links[0].address = "10.42.0.11/16".parse().ok();
         spec.links[0].gateway = Some(Ipv4Addr::new(10, 42, 0, 254));
         spec.links[0].mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        spec.links[0].bridge = "fleet0".to_owned();
+        spec.links[0].parent = "fleet0".to_owned();
         spec.links[0].host_name = "fl-other".to_owned();
     });
     insta::assert_snapshot!(text, @r"

@@ -130,7 +130,7 @@ fn a_foreign_bridge_is_no_concern_of_an_empty_fleet() {
 fn a_renamed_bridge_replaces_the_former_one() {
     let host = converged_host(&one());
     let mut spec = build::spec("a", 11);
-    spec.links[0].bridge = "br9".to_owned();
+    spec.links[0].parent = "br9".to_owned();
     let mut fleet = build::fleet_of(vec![spec]);
     fleet.networks[0].bridge = "br9".to_owned();
     insta::assert_snapshot!(planned(&fleet, &host), @r"

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
     Fleet, FleetName, GuestSpec, Host, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource, ImageState, Init,
-    Ipv6Use, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MachineId, Member, MonitorState, MountSource,
+    Ipv6Use, Limits, LinkKind, LinkSpec, LinkState, LinkWay, MacAddress, MachineId, Member, MonitorState, MountSource,
     MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, bridge_mac,
     bridge_mark, host_table, hosts_digest,
 };
@@ -42,6 +42,7 @@ pub(crate) fn network() -> NetworkSpec {
         nat: true,
         isolated: false,
         egress: Egress::All,
+        mtu: None,
     }
 }
 
@@ -64,13 +65,15 @@ pub(crate) fn link_to(network: &NetworkSpec, inside: &str, container: &str, last
     LinkSpec {
         network: network.name.clone(),
         name: inside.to_owned(),
-        bridge: network.bridge.clone(),
+        way: LinkWay::default(),
+        parent: network.bridge.clone(),
         host_name: format!("fl-{container}-{inside}"),
         address: Ipv4Net::new(address, network.subnet.prefix_len()).ok(),
         gateway: None,
         address6: None,
         gateway6: None,
         mac: MacAddress::derive(&["link", container, network.name.as_str()]),
+        mtu: None,
         isolated: network.isolated,
     }
 }
@@ -86,15 +89,18 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
         links: vec![LinkSpec {
             network: NetworkName::default(),
             name: LinkSpec::first_name(),
-            bridge: network().bridge,
+            way: LinkWay::default(),
+            parent: network().bridge,
             host_name: format!("fl-{name}"),
             address: Ipv4Net::new(Ipv4Addr::new(10, 42, 0, last), 24).ok(),
             gateway: Some(network().gateway),
             address6: None,
             gateway6: None,
             mac: MacAddress::derive(&["link", name]),
+            mtu: None,
             isolated: false,
         }],
+        is_on_host_network: false,
         guest: GuestSpec {
             hostname: name.to_owned(),
             machine_id: MachineId::derive("dev", name),
@@ -136,6 +142,7 @@ pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
         engine: EngineKind::Native,
         scope: String::new(),
         networks: vec![network()],
+        outer: Vec::new(),
         keeps_volumes: true,
         pins: Vec::new(),
         members: containers.iter().map(member).collect(),
@@ -216,6 +223,7 @@ pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
         group: BRIDGE_GROUP,
         addresses: network.host_addresses().collect(),
         ipv6: network.ipv6(),
+        mtu: network.mtu.unwrap_or(1500),
         ..link()
     }
 }
@@ -224,7 +232,7 @@ pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
 pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
     LinkState {
         kind: LinkKind::Veth,
-        controller: Some(link_spec.bridge.clone()),
+        controller: Some(link_spec.parent.clone()),
         isolated: link_spec.isolated,
         ..link()
     }
@@ -239,6 +247,7 @@ fn link() -> LinkState {
         addresses: Vec::new(),
         controller: None,
         alias: None,
+        mtu: 1500,
         group: 0,
         isolated: false,
         ipv6: Ipv6Use::Off,

@@ -169,7 +169,7 @@ impl World {
             return Err(format!("`{bridge}` is not ours"));
         }
         let mut staying = self.in_force.values().filter(|record| !self.doomed.contains(&record.spec.name));
-        if staying.any(|record| record.spec.links.iter().any(|link| link.bridge == bridge)) {
+        if staying.any(|record| record.spec.links.iter().any(|link| link.parent == bridge)) {
             return Err(format!("`{bridge}` has ports"));
         }
         Ok(vec![Box::new(move |world| drop(world.host.links.remove(&bridge)))])
@@ -250,14 +250,14 @@ impl World {
         }
         let record = self.record_of(&name)?.clone();
         for link in &record.spec.links {
-            if !self.host.links.get(&link.bridge).is_some_and(|bridge| bridge.up) {
-                return Err(format!("`{}` is not up", link.bridge));
+            if !self.host.links.get(&link.parent).is_some_and(|bridge| bridge.up) {
+                return Err(format!("`{}` is not up", link.parent));
             }
             let owner = Some((record.fleet.as_str(), link.network.clone()));
             if !self.host.firewall.chains.keys().any(|chain| Hook::owner_of(chain) == owner) {
                 return Err(format!("`{name}` would run without packet rules"));
             }
-            let bridge = &self.host.links[&link.bridge];
+            let bridge = &self.host.links[&link.parent];
             if link.gateways().any(|gateway| !bridge.addresses.iter().any(|address| address.addr() == gateway)) {
                 return Err(format!("a gateway of `{name}` is not there"));
             }

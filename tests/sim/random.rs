@@ -259,7 +259,7 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         Matter::OtherFleet => {
             record.fleet = build::fleet_name("other");
             record.spec.links.truncate(1);
-            "other0".clone_into(&mut record.spec.links[0].bridge);
+            "other0".clone_into(&mut record.spec.links[0].parent);
             record.spec.links[0].address = format!("10.99.0.{}/24", slot + 2).parse().ok();
         }
         Matter::Nothing
@@ -340,7 +340,7 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
             Links::OtherName => {
                 host.links.insert("former0".to_owned(), bridge);
                 for spec in &mut fleet.containers {
-                    "former0".clone_into(&mut spec.links[0].bridge);
+                    "former0".clone_into(&mut spec.links[0].parent);
                 }
             }
             Links::Foreign => {
@@ -380,7 +380,7 @@ fn host_ends(container: &ContainerState, links: &BTreeMap<String, LinkState>) ->
         return Vec::new();
     };
     let end = |link: &LinkSpec| {
-        let controller = links.contains_key(&link.bridge).then(|| link.bridge.clone());
+        let controller = links.contains_key(&link.parent).then(|| link.parent.clone());
         (link.host_name.clone(), LinkState { controller, ..build::host_end(link) })
     };
     record.spec.links.iter().map(end).collect()

@@ -23,7 +23,7 @@ use super::guest_root::GuestRoot;
 use super::lxcfs::View;
 use super::system_mounts::SystemMounts;
 use crate::model::{Entrypoint, LinkSpec, MountSpec, SecuritySpec};
-use crate::network::configure_inside;
+use crate::network::{configure_inside, name_inside};
 use crate::sys::{MessageSocket, become_namespace_root, close_on_exec_from, default_signals};
 
 /// What the container's first process tells its monitor. After [`FromChild::Executing`] the socket closes by itself
@@ -42,7 +42,8 @@ pub(super) enum FromChild {
 /// What the monitor tells the container's first process.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum FromMonitor {
-    /// The root file system and `/dev`, detached, come with this message. The id maps are written.
+    /// The root file system and `/dev`, detached, come with this message, and `/sys` if the container cannot mount its own.
+    /// The id maps are written.
     Mounts {
         /// Whether `/sys` may be written to.
         writable_sys: bool,
@@ -65,7 +66,8 @@ pub(super) struct ChildSetup<'a> {
     /// What lxcfs shows in place of the kernel's files.
     pub(super) views: Vec<View>,
     pub(super) hostname: &'a str,
-    pub(super) links: &'a [LinkSpec],
+    /// Nothing where it is in the host's network namespace.
+    pub(super) links: Option<&'a [LinkSpec]>,
     pub(super) arch: &'a str,
     pub(super) security: &'a SecuritySpec,
     pub(super) mounts: &'a [MountSpec],
@@ -92,10 +94,10 @@ pub(super) fn run(setup: &ChildSetup<'_>) -> u8 {
 fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible, StartFailure> {
     // `/proc` is still the host's, but below `sys/net` everybody sees his own namespace. Most of the time this comes
     // before the link.
-    if setup.links.iter().all(|link| link.address6.is_none()) {
+    if setup.links.is_some_and(|links| links.iter().all(|link| link.address6.is_none())) {
         forgo_ipv6();
     }
-    let (root, dev, writable_sys) = receive_mounts(&setup.socket)?;
+    let Received { root, dev, sys, writable_sys } = receive_mounts(&setup.socket)?;
 
     // The id maps are written: from now on this process can be root of its namespace, and must be to own what it
     // makes. Its capabilities there are those of a namespace's first process, all of them.
@@ -109,7 +111,8 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "cannot make a cgroup namespace".to_owned())?;
 
     let root = GuestRoot::attach(root)?;
-    let mounts = SystemMounts { writable_sys, has_cgroup2: setup.has_cgroup2, security: setup.security };
+    let sys = sys.as_ref().map(OwnedFd::as_fd);
+    let mounts = SystemMounts { sys, writable_sys, has_cgroup2: setup.has_cgroup2, security: setup.security };
     let console = mounts.mount(&root, dev.as_fd())?;
     for view in &setup.views {
         if root.open_if_there(&view.place)?.is_some() {
@@ -121,7 +124,10 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     root.enter()?;
 
     wait_for(&setup.socket, &FromMonitor::Linked)?;
-    configure_inside(setup.links).step(|| "cannot configure the links".to_owned())?;
+    if let Some(links) = setup.links {
+        name_inside(links).step(|| "cannot name the links".to_owned())?;
+        configure_inside(links).step(|| "cannot configure the links".to_owned())?;
+    }
     set_parameters(setup.security)?;
 
     // Those that the monitor has set stay as they are, and what it could not set is told of.
@@ -140,15 +146,24 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     }
 }
 
-fn receive_mounts(socket: &MessageSocket) -> Result<(OwnedFd, OwnedFd, bool), StartFailure> {
+/// What comes with [`FromMonitor::Mounts`].
+struct Received {
+    root: OwnedFd,
+    dev: OwnedFd,
+    sys: Option<OwnedFd>,
+    writable_sys: bool,
+}
+
+fn receive_mounts(socket: &MessageSocket) -> Result<Received, StartFailure> {
     let gone = || Err("the monitor is gone".to_owned()).step(|| "cannot receive the mounts".to_owned());
     let Some(received) = socket.receive().step(|| "cannot receive the mounts".to_owned())? else { return gone() };
-    let (Ok(FromMonitor::Mounts { writable_sys }), Ok([root, dev])) =
-        (serde_json::from_slice(&received.bytes), <[OwnedFd; 2]>::try_from(received.fds))
-    else {
-        return gone();
-    };
-    Ok((root, dev, writable_sys))
+    let mut fds = received.fds.into_iter();
+    match (serde_json::from_slice(&received.bytes), fds.next(), fds.next()) {
+        (Ok(FromMonitor::Mounts { writable_sys }), Some(root), Some(dev)) => {
+            Ok(Received { root, dev, sys: fds.next(), writable_sys })
+        }
+        _ => gone(),
+    }
 }
 
 /// Has no IPv6 on the links still to come, as [`configure_inside`] has it then.

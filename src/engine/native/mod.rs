@@ -71,7 +71,8 @@ use self::run_state::RunFile;
 use self::start::Machine;
 use crate::engine::{Engine, EngineError, Prepared, WithRoot};
 use crate::model::{
-    ContainerName, ContainerRecord, ContainerSpec, ContainerState, Entrypoint, ImageDigest, Init, hex, stable_hash,
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, Entrypoint, ImageDigest, Init, LinkWay, hex,
+    stable_hash,
 };
 use crate::network::await_removal;
 use crate::store::{HostLock, Layout, sync_file_system_of};
@@ -284,7 +285,7 @@ fn entrypoint_of(layout: &Layout, image: &ImageDigest) -> io::Result<Option<Entr
 fn cleanup(machine: &Machine) -> io::Result<()> {
     machine.group.kill()?;
     machine.group.remove()?;
-    for link in &machine.record.spec.links {
+    for link in machine.record.spec.links.iter().filter(|link| link.way == LinkWay::Bridge) {
         await_removal(&link.host_name)?;
     }
     match std::fs::remove_dir_all(machine.paths.run()) {

@@ -7,7 +7,8 @@ use rustix::mount::{FsOpenFlags, fsopen};
 
 use super::cgroup::Hierarchies;
 use super::foreign::can_run;
-use crate::model::{ContainerSpec, IoLimits, Limits, native_architecture};
+use crate::model::{ContainerSpec, IoLimits, Limits, LinkWay, native_architecture};
+use crate::network::knows_way;
 use crate::store::Layout;
 
 /// The oldest kernel on which overlayfs takes layers with mapped ids.
@@ -28,6 +29,11 @@ const CONTROLLERS: [Controller; 9] = [
     ("io", "io", |limits| limits.io != IoLimits::default()),
     ("io", "io_weight", |limits| limits.io_weight.is_some()),
 ];
+
+/// The kinds of links that not every kernel has.
+type Way = (&'static str, fn(&LinkWay) -> bool);
+const WAYS: [Way; 2] =
+    [("macvlan", |way| matches!(way, LinkWay::Macvlan(_))), ("ipvlan", |way| matches!(way, LinkWay::Ipvlan(_)))];
 
 /// What is missing to run `containers`, each with its fix.
 pub(super) fn lacks(layout: &Layout, hierarchies: &Hierarchies, containers: &[ContainerSpec]) -> Vec<(String, String)> {
@@ -62,6 +68,12 @@ pub(super) fn lacks(layout: &Layout, hierarchies: &Hierarchies, containers: &[Co
     }
     for lacking in hierarchies.lacking_files(containers.iter().map(|spec| &spec.limits)) {
         lack(lacking.0, lacking.1);
+    }
+    for (kind, is_of_kind) in WAYS {
+        let mut ways = containers.iter().flat_map(|spec| &spec.links).map(|link| link.way);
+        if ways.find(is_of_kind).is_some_and(|way| !knows_way(way)) {
+            lack(format!("the kernel has no {kind} links"), "use `type: bridge`, or boot a kernel that has them");
+        }
     }
     if let Some(dir) = nearest_existing(layout.containers())
         && let Some(kind) = unmappable(dir)

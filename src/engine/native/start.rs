@@ -22,7 +22,7 @@ use super::mounts::open_mounts;
 use super::overlay::mount_for_guest;
 use super::paths::ContainerPaths;
 use super::run_state::ProcessId;
-use super::system_mounts::has_udev;
+use super::system_mounts::{clone_of_sys, has_udev};
 use crate::model::{ContainerRecord, Entrypoint, ID_RANGE_LENGTH, Init, InitKind};
 use crate::network::connect_guest;
 use crate::store::{StoredRoot, Volumes};
@@ -86,7 +86,7 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
         // Nothing is covered where containers are run inside.
         views: if record.spec.security.nesting { Vec::new() } else { lxcfs::views() },
         hostname: &record.spec.guest.hostname,
-        links: &record.spec.links,
+        links: (!record.spec.is_on_host_network).then_some(record.spec.links.as_slice()),
         arch: &record.spec.arch,
         security: &record.spec.security,
         mounts: &record.spec.mounts,
@@ -96,7 +96,10 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
     // The kernel charges inotify instances and the like to the *owner* of a user namespace. Were that root for all
     // containers, they would share root's 128: enough for 16 systemd guests.
     set_effective_ids(base).step(|| "cannot become the guest's root".to_owned())?;
-    let namespaces = if is_privileged { NAMESPACES } else { NAMESPACES | libc::CLONE_NEWUSER };
+    let mut namespaces = if is_privileged { NAMESPACES } else { NAMESPACES | libc::CLONE_NEWUSER };
+    if record.spec.is_on_host_network {
+        namespaces &= !libc::CLONE_NEWNET;
+    }
     let request = CloneRequest { namespaces, cgroup: guest_dir.as_ref().map(OwnedFd::as_fd) };
     let mut ours = Some(ours);
     let our_end = &mut ours;
@@ -146,8 +149,10 @@ fn serve(
     let root = mount_for_guest(&lowers, &machine.paths, mapping, base)?;
     let (init_kind, writable_sys) = examine(&machine.record.spec.init, &root)?;
     let dev = mount_dev(base, &machine.record.spec.devices)?;
-    send(socket, &FromMonitor::Mounts { writable_sys }, &[root.as_fd(), dev.as_fd()])?;
-    drop((root, dev));
+    let sys = if machine.record.spec.is_on_host_network { Some(clone_of_sys()?) } else { None };
+    let fds: Vec<BorrowedFd<'_>> = [&root, &dev].into_iter().chain(&sys).map(OwnedFd::as_fd).collect();
+    send(socket, &FromMonitor::Mounts { writable_sys }, &fds)?;
+    drop((root, dev, sys));
     let mut mounted = Vec::new();
     for mount in open_mounts(machine, &machine.record.spec.mounts, mapping)? {
         send(socket, &FromMonitor::Mount, &[mount.fd.as_fd()])?;
@@ -155,7 +160,7 @@ fn serve(
     }
     for link in &machine.record.spec.links {
         connect_guest(link, pid.get().unsigned_abs())
-            .step(|| format!("cannot link the container to the bridge `{}`", link.bridge))?;
+            .step(|| format!("cannot link the container to `{}`", link.parent))?;
     }
     send(socket, &FromMonitor::Linked, &[])?;
     let console = wait_until_ready(socket)?;

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::{Mode, OFlags, fstatfs, open};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
 
 use super::failure::{StartFailure, Step as _};
@@ -14,6 +14,8 @@ use crate::sys::{Pty, RootDir, open_pty, set_read_only};
 /// How a guest's system mounts differ from those of others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SystemMounts<'a> {
+    /// The host's `/sys`, detached, for a guest that cannot mount its own.
+    pub(super) sys: Option<BorrowedFd<'a>>,
     /// Whether `/sys` may be written to.
     pub(super) writable_sys: bool,
     /// Whether the host has cgroups of version 2.
@@ -58,7 +60,12 @@ impl SystemMounts<'_> {
         } else {
             MountAttrFlags::MOUNT_ATTR_RDONLY
         };
-        root.mount("sys", &NewMount { kind: "sysfs", attributes: NO_SUID_EXEC_DEV | read_only, options: &[] })?;
+        match self.sys {
+            Some(sys) => root.attach_at(sys, "sys")?,
+            None => {
+                root.mount("sys", &NewMount { kind: "sysfs", attributes: NO_SUID_EXEC_DEV | read_only, options: &[] })?;
+            }
+        }
         if self.has_cgroup2 {
             // A unified tree for every guest, whatever the host has: new systemd knows nothing else.
             root.mount("sys/fs/cgroup", &NewMount { kind: "cgroup2", attributes: NO_SUID_EXEC_DEV, options: &[] })?;
@@ -76,6 +83,16 @@ impl SystemMounts<'_> {
         root.mount("run", &memory(&[("mode", "0755")]))?;
         Ok(console)
     }
+}
+
+/// Another mount of the host's `/sys`, detached and read-only, without what is mounted in it: sysfs belongs to a network
+/// namespace, and the kernel lets nobody mount one who does not own that. LXC has its users bind the host's, too.
+pub(super) fn clone_of_sys() -> Result<OwnedFd, StartFailure> {
+    let step = || "cannot clone the host's `/sys`".to_owned();
+    let place = open("/sys", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).step(step)?;
+    let sys = clone_of(place.as_fd()).step(step)?;
+    set_read_only(sys.as_fd()).step(step)?;
+    Ok(sys)
 }
 
 /// Opens the container's console in its own devpts, and mounts it on `/dev/console`.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::{GuestError, HostKey, HostTables, Occasion, provision};
 use crate::model::{
     ContainerRecord, ContainerSpec, EngineKind, GuestSpec, IdRange, ImageDigest, ImageSource, Init, Limits, LinkSpec,
-    MachineId, Member, NetworkName, Restart, SecuritySpec, UserSpec,
+    LinkWay, MachineId, Member, NetworkName, Restart, SecuritySpec, UserSpec,
 };
 use crate::sys::RootDir;
 
@@ -140,15 +140,18 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
         links: vec![LinkSpec {
             network: NetworkName::default(),
             name: LinkSpec::first_name(),
-            bridge: "demo0".to_owned(),
+            way: LinkWay::default(),
+            parent: "demo0".to_owned(),
             host_name: "demo-db".to_owned(),
             address: "10.42.0.5/24".parse().ok(),
             gateway: "10.42.0.1".parse().ok(),
             address6: None,
             gateway6: None,
             mac: "02:00:00:00:00:05".parse().expect("an address"),
+            mtu: None,
             isolated: false,
         }],
+        is_on_host_network: false,
         guest,
         stop_timeout_s: 10,
         restart: Restart::default(),

@@ -46,8 +46,10 @@ fn the_smallest_fleet_derives_all_the_rest() {
                 nat: true,
                 isolated: false,
                 egress: All,
+                mtu: None,
             },
         ],
+        outer: [],
         containers: [
             ContainerSpec {
                 name: ContainerName(
@@ -78,7 +80,8 @@ fn the_smallest_fleet_derives_all_the_rest() {
                             "default",
                         ),
                         name: "eth0",
-                        bridge: "fbde3214ee34",
+                        way: Bridge,
+                        parent: "fbde3214ee34",
                         host_name: "fv78fbb3b68c1c",
                         address: Some(
                             10.142.82.174/24,
@@ -98,9 +101,11 @@ fn the_smallest_fleet_derives_all_the_rest() {
                                 210,
                             ],
                         ),
+                        mtu: None,
                         isolated: false,
                     },
                 ],
+                is_on_host_network: false,
                 guest: GuestSpec {
                     hostname: "a",
                     machine_id: MachineId(

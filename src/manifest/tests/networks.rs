@@ -1,14 +1,14 @@
 //! Several networks, and the links of containers to them.
 
 use super::{accepted, findings};
-use crate::model::{ContainerSpec, host_table};
+use crate::model::{ContainerSpec, IpFamily, host_table};
 
 /// The links of a container as text.
 fn links(container: &ContainerSpec) -> String {
     let lines = container.links.iter().map(|link| {
         let address = link.address.map_or("-".to_owned(), |address| address.to_string());
         let gateway = link.gateway.map_or("-".to_owned(), |gateway| gateway.to_string());
-        format!("{} {} {} {address} {gateway} {}", link.network, link.name, link.bridge, link.mac)
+        format!("{} {} {} {address} {gateway} {}", link.network, link.name, link.parent, link.mac)
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -90,7 +90,7 @@ containers: {}
     5:15 10.42.0.128/25 overlaps 10.42.0.0/24 of the network `default` in line 3
     6:15 10.0.0.0/8 overlaps 10.42.0.0/24 of the network `default` in line 3
     7:38 the networks `b` and `c` have the same bridge `same`
-    7:44 unknown key `colour` (the keys here are `subnet`, `bridge`, `dns`, `nat`, `isolated` and `egress`)
+    7:44 unknown key `colour` (the keys here are `subnet`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `type`, `parent`, `mode` and `gateway`)
     8:3 `host` cannot be the name of a network: the word means something else in `networks` of a container
     9:3 `Bad` cannot be the name of a network: `B` cannot stand in a name: a name is made of `a-z`, `0-9` and `-` (did you mean `bad`?)
     10:3 the network `default` is there twice: it is the one that `network` describes (leave one of them out)
@@ -124,7 +124,7 @@ containers:
 "), @r"
     7:18 there is no network `storag` (did you mean `storage`?)
     8:27 the network `storage` is there twice: first in line 8
-    9:7 `networks` names none (leave it out for the default one)
+    9:7 `networks` names none (write `networks: none`, or leave it out for the default one)
     10:56 `ip` of the first link is there twice: first in line 10 (leave one of them out)
     11:52 two links of a container are called `eth0`
     12:18 a link needs a `network` (write `{network: NAME}`)
@@ -132,6 +132,98 @@ containers:
     13:58 `lo` is the guest's own loopback (write `eth1` or the like)
     14:55 `h` has replicas, which cannot share one `mac` (leave `mac` out: each replica gets its own)
     16:41 the address 10.50.0.9 of `j` is that of `i` in line 15
-    17:17 `networks` must be a list (write `networks: [ITEM, …]`)
+    17:17 `storage` is neither `none` nor `host` (write `networks: [storage]` for a network)
+    ");
+}
+
+#[test]
+fn networks_that_the_host_has_are_used_as_they_are() {
+    let fleet = accepted(
+        "
+fleet: dev
+networks:
+  lan: {type: bridge, parent: br-lan, subnet: 192.168.7.0/24, gateway: 192.168.7.254, mtu: 1400}
+  wire: {type: macvlan, parent: eth1, mode: private}
+  shared: {type: ipvlan, parent: eth2, mode: l3s, subnet: 192.168.8.0/24}
+defaults: {distro: busybox}
+containers:
+  a: {networks: [{network: lan, ip: 192.168.7.9}, wire, {network: shared, ip: 192.168.8.1}]}
+  b: {replicas: 2, networks: [{network: lan, ip: 192.168.7.20}]}
+  c: {networks: none}
+  d: {networks: host}
+",
+    );
+    let ways = |container: usize| {
+        let links = fleet.containers[container].links.iter();
+        links
+            .map(|link| {
+                format!(
+                    "{} {:?} {} {:?} {:?} {:?}",
+                    link.name, link.way, link.parent, link.address, link.gateway, link.mtu
+                )
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    insta::assert_snapshot!(ways(0), @r"
+    eth0 Bridge br-lan Some(192.168.7.9/24) Some(192.168.7.254) Some(1400)
+    eth1 Macvlan(Private) eth1 None None None
+    eth2 Ipvlan(L3s) eth2 Some(192.168.8.1/24) None None
+    ");
+    insta::assert_snapshot!(ways(2), @"eth0 Bridge br-lan Some(192.168.7.21/24) Some(192.168.7.254) Some(1400)");
+    assert_eq!((ways(3).as_str(), fleet.containers[3].is_on_host_network), ("", false));
+    assert_eq!((ways(4).as_str(), fleet.containers[4].is_on_host_network), ("", true));
+    // Nothing of them is fleet's.
+    assert_eq!(fleet.networks_in_use().count(), 0);
+    assert!(fleet.chains().is_empty() && !fleet.needs_forwarding(IpFamily::Ipv4));
+}
+
+#[test]
+fn what_does_not_go_with_the_hosts_networks_is_found() {
+    insta::assert_snapshot!(findings("
+fleet: dev
+network: {gateway: 10.0.0.1}
+networks:
+  a: {type: macvlan}
+  b: {type: macvlan, parent: eth0, mode: l2}
+  c: {parent: br0, mode: bridge, egress: none, nat: true, isolated: true, bridge: br1}
+  d: {type: ipvlan, parent: eth1, gateway: 10.9.0.1}
+  e: {type: vlan, parent: eth1}
+  f: {type: ipvlan, parent: eth1, subnet: 10.9.0.0/24, gateway: 10.8.0.1, mtu: 20}
+containers: {}
+"), @r"
+    3:20 the gateway of a network of fleet's own is the host: the subnet's first address (leave `gateway` out)
+    5:13 the network `a` needs a `parent`: the link of the host that it shares (write `parent: eth0` or the like)
+    6:42 unknown mode `l2` (write one of `bridge`, `private`, `vepa` and `passthru`)
+    7:26 the network `c` is a bridge, which has no `mode` (leave it out)
+    8:44 a gateway is nothing without a `subnet`
+    9:13 unknown type of network `vlan` (write one of `bridge`, `macvlan` and `ipvlan`)
+    10:65 10.8.0.1 is outside the subnet 10.9.0.0/24
+    10:80 `20` is not a whole number from 68 to 65535
+    ");
+    insta::assert_snapshot!(findings("
+fleet: dev
+networks: {wire: {type: ipvlan, parent: eth1}, lan: {parent: br0, subnet: 10.9.0.0/24, gateway: 10.9.0.7}}
+defaults: {distro: busybox}
+containers:
+  a: {networks: wire}
+  b: {networks: [{network: wire, ip: 10.9.0.2, mac: '02:00:00:00:00:01'}]}
+  c: {networks: host, ip: 10.9.0.2, sysctls: {net.ipv4.ip_forward: 1}}
+  d: {networks: none, ports: ['80:80']}
+  e: {networks: host, ports: ['81:80']}
+  f: {networks: [{network: lan, ip: 10.9.0.7}], ports: ['82:80']}
+  g: {networks: [{network: lan, ip: 10.9.0.8}]}
+  h: {networks: [{network: lan, ip: 10.9.0.8}]}
+"), @r"
+    6:17 `wire` is neither `none` nor `host` (write `networks: [wire]` for a network)
+    7:38 the network `wire` has no `subnet` for addresses (give it one, or leave `ip` to the guest and its DHCP server)
+    7:53 an ipvlan link has the MAC address of its parent `eth1` (leave `mac` out, or write `type: macvlan`)
+    8:27 `ip` is that of a link, and there is none (leave it out, or name a network in `networks`)
+    8:47 `net.ipv4.ip_forward` belongs to the whole host (set it on the host, or give the container `privileged: true`)
+    9:31 no port of `d` can be published: fleet makes none of its networks (add a network of the fleet's own to `networks`)
+    10:31 no port of `e` can be published: fleet makes none of its networks (leave `ports` out: what it listens on is the host's already)
+    11:37 10.9.0.7 is the address of the gateway (containers can have 10.9.0.1 to 10.9.0.254)
+    11:57 no port of `f` can be published: fleet makes none of its networks (add a network of the fleet's own to `networks`)
+    13:37 the address 10.9.0.8 of `h` is that of `g` in line 12
     ");
 }
