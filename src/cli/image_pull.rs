@@ -11,7 +11,7 @@ use super::global::Session;
 use super::image::image_failed;
 use crate::image::Images;
 use crate::manifest;
-use crate::model::{Build, Distro, Fleet, ImageDigest, ImageSource, ImageState};
+use crate::model::{Build, Distro, Fleet, ImageDigest, ImageSource, ImageState, SigningKeys};
 use crate::report::TransferReport;
 
 #[derive(Debug, Serialize)]
@@ -30,10 +30,11 @@ struct PulledImageJson {
 ///
 /// Without the host's lock: an image has one of its own, and whoever applies meanwhile need not wait.
 pub(super) fn pull(session: &Session, named: &[String]) -> Result<Exit, CliError> {
-    let mut wanted = Vec::new();
+    let (mut wanted, mut keys) = (Vec::new(), SigningKeys::new());
     if named.is_empty() {
         for fleet in load_fleets(session, &[])? {
             wanted.extend(used_by(&fleet));
+            keys.extend(fleet.signing_keys);
         }
     } else {
         for text in named {
@@ -43,14 +44,14 @@ pub(super) fn pull(session: &Session, named: &[String]) -> Result<Exit, CliError
             wanted.push((source, None));
         }
     }
-    bring(session, wanted)
+    bring(session, wanted, &keys)
 }
 
 /// Brings the archive or directory `path` into the store.
 pub(super) fn import(session: &Session, path: &Path) -> Result<Exit, CliError> {
     let path = std::path::absolute(path)
         .map_err(|error| CliError::io(&format!("cannot find `{}`", path.display()), &error))?;
-    bring(session, vec![(ImageSource::File { path, sha256: None }, None)])
+    bring(session, vec![(ImageSource::File { path, sha256: None }, None)], &SigningKeys::new())
 }
 
 /// The images of `fleet`, with the builds that they are pinned to.
@@ -63,7 +64,7 @@ fn used_by(fleet: &Fleet) -> Vec<(ImageSource, Option<Build>)> {
     sources.into_iter().map(|source| (source.clone(), pin(source))).collect()
 }
 
-fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>) -> Result<Exit, CliError> {
+fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>, keys: &SigningKeys) -> Result<Exit, CliError> {
     let report = TransferReport::new(session.console);
     let images = Images::new(session.layout.clone()).heard_by({
         let report = report.clone();
@@ -71,7 +72,7 @@ fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>) -> Result
     });
     let mut pulled = Vec::new();
     for (source, pin) in wanted {
-        let Content { made_of, digest, build } = content(&images, &source, pin)?;
+        let Content { made_of, digest, build } = content(&images, &source, pin, keys)?;
         let fetched = images.fetch(&made_of, &digest, build.as_ref());
         report.clear();
         fetched.map_err(|error| image_failed(&error))?;
@@ -94,11 +95,11 @@ struct Content {
 }
 
 /// What `source` is now.
-fn content(images: &Images, source: &ImageSource, pin: Option<Build>) -> Result<Content, CliError> {
+fn content(images: &Images, source: &ImageSource, pin: Option<Build>, keys: &SigningKeys) -> Result<Content, CliError> {
     let itself = |digest, build| Ok(Content { made_of: source.clone(), digest, build });
     let state = match (source, pin) {
         (_, Some(pin)) => return itself(pin.fingerprint.clone(), Some(pin)),
-        (ImageSource::Distro(distro), None) => newest(distro),
+        (ImageSource::Distro(distro), None) => newest(distro, keys),
         (source, None) => images.observe(source),
     };
     match state {
@@ -113,8 +114,8 @@ fn content(images: &Images, source: &ImageSource, pin: Option<Build>) -> Result<
     }
 }
 
-fn newest(distro: &Distro) -> ImageState {
-    match Images::resolve(std::slice::from_ref(distro)).remove(distro) {
+fn newest(distro: &Distro, keys: &SigningKeys) -> ImageState {
+    match Images::resolve(std::slice::from_ref(distro), keys).remove(distro) {
         Some(Ok(build)) => ImageState::Offered(Box::new(build)),
         Some(Err(state)) => state,
         None => ImageState::Unavailable { why: "nothing is known of it".to_owned(), hint: None },

@@ -114,7 +114,7 @@ fn look<'f>(fleet: &'f Fleet, chosen: &[String]) -> Result<Vec<Found<'f>>, CliEr
         .filter(|distro| chosen.is_empty() || chosen.iter().any(|name| is_called(distro, name)))
         .collect();
     let owned: Vec<Distro> = wanted.iter().map(|distro| (*distro).clone()).collect();
-    let mut newest = Images::resolve(&owned);
+    let mut newest = Images::resolve(&owned, &fleet.signing_keys);
     let found = wanted.into_iter().map(|distro| {
         let pinned = fleet.pin(distro);
         let newest = match newest.remove(distro) {

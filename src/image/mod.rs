@@ -55,7 +55,9 @@ use self::store::{ImageDraft, ImageRecord};
 use self::streams::NoBuild;
 use self::tree::Limits;
 use self::turn::Turn;
-use crate::model::{Bootstrap, Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, Startable, Transfer};
+use crate::model::{
+    Bootstrap, Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, SigningKeys, Startable, Transfer,
+};
 use crate::store::{Layout, layer_trees};
 
 /// Hears how far images are.
@@ -158,19 +160,21 @@ impl Images {
         builds.max().map(|(_, digest)| digest)
     }
 
-    /// The newest builds of `distros`, as their servers say now, or why there is none. Takes as long as the network does.
+    /// The newest builds of `distros`, as their servers say now, or why there is none. What the servers of `keys` say must be
+    /// signed by those. Takes as long as the network does.
     #[must_use]
-    pub fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, ImageState>> {
+    pub fn resolve(distros: &[Distro], keys: &SigningKeys) -> BTreeMap<Distro, Result<Build, ImageState>> {
         let (images, distros): (Vec<Distro>, Vec<Distro>) =
             distros.iter().cloned().partition(|distro| distro.name.repository().is_some());
         let images = images.into_iter().map(|image| {
             let build = registry::resolve(&image).map_err(ImageState::from);
             (image, build)
         });
-        let builds = streams::resolve(&distros).into_iter().map(|(distro, build)| {
+        let builds = streams::resolve(&distros, keys).into_iter().map(|(distro, build)| {
             let build = build.map_err(|no_build| match no_build {
-                NoBuild::Silent(unavailable) => stand_in(&distro, unavailable),
-                NoBuild::Refused(unavailable) => unavailable.into(),
+                // Whoever wants a signature does not want something else.
+                NoBuild::Silent(unavailable) if !keys.contains_key(&distro.server) => stand_in(&distro, unavailable),
+                NoBuild::Silent(unavailable) | NoBuild::Refused(unavailable) => unavailable.into(),
             });
             (distro, build)
         });

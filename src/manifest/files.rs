@@ -55,6 +55,13 @@ impl Files {
         }
     }
 
+    /// The content of the file that `text` stands for.
+    pub(super) fn read_bytes(&self, text: &str) -> Result<Vec<u8>, Complaint> {
+        let path = self.path(text)?;
+        read_file(&path)
+            .map_err(|error| Complaint::new(format!("cannot read `{}`: {}", path.display(), reason(&error))))
+    }
+
     /// The text of the file that `text` stands for.
     pub(super) fn read(&self, text: &str) -> Result<String, Complaint> {
         let path = self.path(text)?;
@@ -69,20 +76,21 @@ pub(super) fn reason(error: &io::Error) -> String {
     text.split_once(" (os error ").map_or(text.as_str(), |(reason, _)| reason).to_owned()
 }
 
-/// Only of regular files: reading a device or a pipe may never end.
 fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_file(path)?).map_err(|_| io::Error::other("it is not UTF-8 text"))
+}
+
+/// Only of regular files: reading a device or a pipe may never end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let mut text = String::new();
-    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => io::Error::other("it is not UTF-8 text"),
-        _ => error,
-    })?;
-    if text.len() as u64 > LARGEST {
+    let mut content = Vec::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LARGEST {
         return Err(io::Error::other("it is larger than 1MiB"));
     }
-    Ok(text)
+    Ok(content)
 }
 
 /// `path` without `.` and `..`, by its words alone: the files need not be there yet.

@@ -80,6 +80,9 @@ pub(super) const USER: Keys = Keys { known: &["name", "uid", "shell", "sudo", "s
 pub(super) const IMAGE: Keys =
     Keys { known: &["source", "https", "sha256", "bootstrap", "packages", "init", "serial"], planned: &[] };
 
+/// Keys of one of `remotes` as a mapping.
+pub(super) const REMOTE: Keys = Keys { known: &["url", "key"], planned: &[] };
+
 /// Keys of `templates`: the built-in templates that a fleet file may replace.
 pub(super) const TEMPLATES: Keys = Keys {
     known: &["hosts", "hostname", "resolv.conf", "networkd.network", "interfaces", "sudoers", "doas.conf"],

@@ -3,6 +3,7 @@
 //! Start at [`load`]. This room never looks at the host's containers and never stops at the first finding.
 
 mod address;
+mod armor;
 mod check;
 mod container;
 mod devices;

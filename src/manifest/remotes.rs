@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::armor;
 use super::findings::Complaint;
 use super::interpolate::Environment;
-use super::keys::{did_you_mean, listed};
+use super::keys::{self, did_you_mean, listed};
+use super::node::{Entry, Value};
 use super::reader::{Reader, Section};
-use crate::model::{Distro, WebUrl};
+use crate::model::{Distro, SigningKey, SigningKeys, WebUrl};
 
 /// The server of distributions that name none, and the name that `remotes` replaces it by.
 const DEFAULT: &str = "https://images.linuxcontainers.org";
@@ -19,6 +21,8 @@ const VARIABLE: &str = "FLEET_IMAGE_SERVER";
 #[derive(Debug)]
 pub(super) struct Remotes {
     named: BTreeMap<String, WebUrl>,
+    /// The keys of those that have one.
+    pub(super) keys: SigningKeys,
     /// The environment's own default, or what is wrong with it.
     default: Result<WebUrl, Complaint>,
 }
@@ -31,7 +35,7 @@ impl Remotes {
             message: format!("the environment's {VARIABLE} is wrong: {}", complaint.message),
             hint: complaint.hint,
         });
-        Remotes { named: BTreeMap::new(), default }
+        Remotes { named: BTreeMap::new(), keys: BTreeMap::new(), default }
     }
 
     /// Reads `remotes` of the fleet file's own `section`.
@@ -48,8 +52,8 @@ impl Remotes {
                 reader.complain(remote.key.span, complaint.hint("a name is made of `a-z`, `0-9` and `-`"));
                 continue;
             }
-            let Some(text) = reader.text(remote) else { continue };
-            if let Some(url) = reader.accept(remote.place(), server(text)) {
+            if let Some((url, key)) = remote_of(reader, remote) {
+                reader.remotes.keys.extend(key.map(|key| (url.clone(), key)));
                 reader.remotes.named.insert(name.clone(), url);
             }
         }
@@ -77,6 +81,44 @@ impl Remotes {
             format!("`remotes: {{{remote}: https://…}}` would make it known; there are {}", listed(known()))
         });
         Complaint::new(format!("there is no image server `{remote}`")).hint(hint)
+    }
+}
+
+/// The server that `entry` names, as one text, or as a mapping of `url` and `key`.
+fn remote_of(reader: &mut Reader, entry: &Entry) -> Option<(WebUrl, Option<SigningKey>)> {
+    if !matches!(entry.node.value, Value::Mapping(_)) {
+        let text = reader.text(entry)?;
+        return reader.accept(entry.place(), server(text)).map(|url| (url, None));
+    }
+    let what = format!("the image server `{}`", entry.key.value);
+    let section = reader.section(&what, entry.key.span, &entry.node, &keys::REMOTE)?;
+    let url = section.scalar(reader, "url", server);
+    let key = section.setting(reader, "key", |reader, entry| {
+        let path = reader.text(entry)?;
+        let key = signing_key(reader, path);
+        reader.accept(entry.place(), key)
+    });
+    if url.is_absent() {
+        let complaint = Complaint::new(format!("{what} has no `url`"));
+        reader.complain(entry.key.span, complaint.hint("write `url: https://…`"));
+    }
+    // A key that cannot be read is a finding, and never the same as none.
+    Some((url.value()?.clone(), key.value().cloned()))
+}
+
+/// The keys in the file that `path` stands for, in either form of `OpenPGP`.
+fn signing_key(reader: &Reader, path: &str) -> Result<SigningKey, Complaint> {
+    let (file, content) = (reader.files.path(path)?, reader.files.read_bytes(path)?);
+    let no_key = || {
+        let complaint = Complaint::new(format!("`{}` is no public key of OpenPGP", file.display()));
+        complaint.hint("write it with `gpg --export FINGERPRINT`")
+    };
+    let keyring =
+        if content.starts_with(armor::BEGIN) { armor::decoded(&content).ok_or_else(no_key)? } else { content };
+    // The first packet is a public key, in the old or the new form of its tag (RFC 4880, 4.2 and 5.5.1.1).
+    match keyring.first() {
+        Some(0x98..=0x9b | 0xc6) => Ok(SigningKey { file, keyring }),
+        Some(_) | None => Err(no_key()),
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         keeps_volumes: true,
         members,
         pins: Vec::new(),
+        signing_keys: std::mem::take(&mut reader.remotes.keys),
         profiles,
         private_keys,
     })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Build, ContainerName, ContainerSpec, Distro, FleetName, ImageSource, LinkKind, LinkSpec, LinkState, Member,
-    NetworkName, NetworkSpec, OuterNetwork, bridge_mac, bridge_mark,
+    NetworkName, NetworkSpec, OuterNetwork, WebUrl, bridge_mac, bridge_mark,
 };
 
 /// What runs the containers.
@@ -26,6 +26,18 @@ impl fmt::Display for EngineKind {
             EngineKind::Native => f.pad("native"),
         }
     }
+}
+
+/// Keys of image servers. What one of these servers says must be signed by its key, or nothing of it is used.
+pub type SigningKeys = BTreeMap<WebUrl, SigningKey>;
+
+/// The public keys of an image server, as `OpenPGP` has them: the whole key is what is trusted, and no name in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// The file that they were read from.
+    pub file: PathBuf,
+    /// Its content, in the binary form.
+    pub keyring: Vec<u8>,
 }
 
 /// A fleet: everything its file says, checked and resolved. Nothing in it is invalid, and nothing is left to choose
@@ -52,6 +64,8 @@ pub struct Fleet {
     pub members: Vec<Member>,
     /// The builds that its distributions are pinned to.
     pub pins: Vec<Build>,
+    /// The keys by which image servers sign what they say, where that is asked for.
+    pub signing_keys: SigningKeys,
     /// Which containers take each profile, in the order of `containers`.
     pub profiles: BTreeMap<String, Vec<ContainerName>>,
     /// Private keys of the host that let somebody in, by the line of `authorized_keys` that they answer.

@@ -44,7 +44,7 @@ pub use distro::{
 pub use ending::{Ending, LastExit};
 pub use entrypoint::{Entrypoint, StopSignal, StopSignalError};
 pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
-pub use fleet::{EngineKind, Fleet};
+pub use fleet::{EngineKind, Fleet, SigningKey, SigningKeys};
 pub use guest::{GuestSpec, HostEntry, Member, UserSpec, host_table, hosts_digest};
 pub use host::{Forwarding, Host, Ipv6Use, LinkKind, LinkState, overlap};
 pub use identity::{MachineId, hex, stable_hash};

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::image::Images;
-use crate::model::{ContainerState, Distro, Fleet, ImageDigest, ImageSource, ImageState, Ownership};
+use crate::model::{ContainerState, Distro, Fleet, ImageDigest, ImageSource, ImageState, Ownership, SigningKeys};
 
 /// How far it is looked for what is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) async fn observe(
         states.insert(source, state);
     }
     if reach == Reach::Servers && !unknown.is_empty() {
-        states.extend(asked(unknown, images).await);
+        states.extend(asked(unknown, &fleet.signing_keys, images).await);
     }
     states
 }
@@ -62,8 +62,9 @@ fn held(fleet: &Fleet, containers: &[ContainerState], distro: &Distro) -> BTreeS
 }
 
 /// What the servers say of `distros`.
-async fn asked(distros: Vec<Distro>, images: &Images) -> BTreeMap<ImageSource, ImageState> {
-    let resolved = tokio::task::spawn_blocking(move || Images::resolve(&distros)).await.unwrap_or_default();
+async fn asked(distros: Vec<Distro>, keys: &SigningKeys, images: &Images) -> BTreeMap<ImageSource, ImageState> {
+    let keys = keys.clone();
+    let resolved = tokio::task::spawn_blocking(move || Images::resolve(&distros, &keys)).await.unwrap_or_default();
     let state = |build: Result<_, ImageState>| match build {
         Ok(build) => images.observe_build(&build),
         Err(state) => images.unless_stored(state),

@@ -97,6 +97,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
         containers: names.iter().map(|name| spec(name)).collect(),
         keeps_volumes: true,
         pins: Vec::new(),
+        signing_keys: BTreeMap::new(),
         members: Vec::new(),
         profiles: BTreeMap::new(),
         private_keys: BTreeMap::new(),

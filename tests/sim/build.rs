@@ -145,6 +145,7 @@ pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
         outer: Vec::new(),
         keeps_volumes: true,
         pins: Vec::new(),
+        signing_keys: BTreeMap::new(),
         members: containers.iter().map(member).collect(),
         containers,
         profiles: BTreeMap::new(),

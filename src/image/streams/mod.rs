@@ -2,10 +2,12 @@
 //!
 //! Start at [`resolve`]: the index names files of products (`document`), a product is chosen by its alias and
 //! architecture (`choose`), its newest version becomes a [`Build`] (`version`). Nothing that a server says is taken on trust:
-//! each file is checked against what is said here, and what is said here came over HTTPS.
+//! each file is checked against what is said here, and what is said here came over HTTPS, and with a `signature` where the
+//! fleet file names a key.
 
 mod choose;
 mod document;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 use self::document::{Index, Product, Products};
 use super::source::Unavailable;
 use super::web::{Web, WebError};
-use crate::model::{Build, Distro, WebUrl};
+use crate::model::{Build, Distro, SigningKey, SigningKeys, WebUrl};
 
 /// The longest index and the longest file of products that are read: ten times what the largest server has.
 const LONGEST: usize = 32 << 20;
@@ -55,6 +57,16 @@ pub(super) enum StreamsError {
         /// Of which file.
         path: String,
     },
+    /// A key is named, and what came is not signed by it.
+    #[error("cannot trust `{server}`: `{}`: {why}", path.escape_debug())]
+    Unsigned {
+        /// The server.
+        server: String,
+        /// What was read.
+        path: String,
+        /// What is wrong with its signature.
+        why: String,
+    },
     /// A length beyond all measure.
     #[error("cannot trust `{server}`: `{}` is said to have {size} bytes", path.escape_debug())]
     BadSize {
@@ -76,15 +88,15 @@ pub(super) enum NoBuild {
     Refused(Unavailable),
 }
 
-/// The newest builds of `distros` by distribution, each server being asked once.
-pub(super) fn resolve(distros: &[Distro]) -> BTreeMap<Distro, Result<Build, NoBuild>> {
+/// The newest builds of `distros` by distribution, each server being asked once. What the servers of `keys` say must be signed.
+pub(super) fn resolve(distros: &[Distro], keys: &SigningKeys) -> BTreeMap<Distro, Result<Build, NoBuild>> {
     let mut by_server: BTreeMap<&WebUrl, Vec<&Distro>> = BTreeMap::new();
     for distro in distros {
         by_server.entry(&distro.server).or_default().push(distro);
     }
     let mut builds = BTreeMap::new();
     for (server, wanted) in by_server {
-        let products = Web::new().map_err(StreamsError::from).and_then(|web| products(&web, server));
+        let products = Web::new().map_err(StreamsError::from).and_then(|web| products(&web, server, keys.get(server)));
         for distro in wanted {
             let build = match &products {
                 Ok(products) => choose::newest(products, distro).map_err(NoBuild::Refused),
@@ -107,6 +119,10 @@ fn unavailable(error: &StreamsError) -> Unavailable {
         StreamsError::Web(_) | StreamsError::Malformed { .. } => {
             Some("is it the address of an image server that has simplestreams?".to_owned())
         }
+        StreamsError::Unsigned { why, .. } if why == signature::MISSING => Some("install the package gpgv".to_owned()),
+        StreamsError::Unsigned { .. } => Some(
+            "nothing of it was used: ask whoever runs the server for its key, and name that in `remotes`".to_owned(),
+        ),
         StreamsError::UnsafePath { .. } | StreamsError::BadSha256 { .. } | StreamsError::BadSize { .. } => {
             Some("tell whoever runs the server, or use another one with `remotes`".to_owned())
         }
@@ -115,18 +131,27 @@ fn unavailable(error: &StreamsError) -> Unavailable {
 }
 
 /// All products of `server` by their keys.
-fn products(web: &Web, server: &WebUrl) -> Result<BTreeMap<String, Product>, StreamsError> {
-    let index: Index = read(web, &below(server, INDEX)?)?;
+fn products(web: &Web, server: &WebUrl, key: Option<&SigningKey>) -> Result<BTreeMap<String, Product>, StreamsError> {
+    let index: Index = read(web, server, INDEX, key)?;
     let mut all = BTreeMap::new();
     for path in index.image_paths() {
-        let products: Products = read(web, &below(server, path)?)?;
+        let products: Products = read(web, server, path, key)?;
         all.extend(products.products);
     }
     Ok(all)
 }
 
-fn read<T: serde::de::DeserializeOwned>(web: &Web, url: &WebUrl) -> Result<T, StreamsError> {
-    let text = web.read(url, LONGEST)?;
+fn read<T: serde::de::DeserializeOwned>(
+    web: &Web,
+    server: &WebUrl,
+    path: &str,
+    key: Option<&SigningKey>,
+) -> Result<T, StreamsError> {
+    let url = below(server, path)?;
+    let text = match key {
+        Some(key) => signature::read(web, server, path, key)?,
+        None => web.read(&url, LONGEST)?,
+    };
     serde_json::from_slice(&text).map_err(|source| StreamsError::Malformed { url: url.to_string(), source })
 }
 

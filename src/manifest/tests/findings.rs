@@ -307,3 +307,21 @@ containers:
     5:32 `i286` is no architecture (write `amd64`, `arm64`, `i386` or another one of Debian's names)
     ");
 }
+
+#[test]
+fn an_image_server_with_a_key_has_both() {
+    insta::assert_snapshot!(findings("
+fleet: dev
+remotes:
+  a: {key: /no/such.gpg}
+  b: {url: 'https://images.example', key: /etc/passwd}
+  c: {url: 'ftp://images.example', keys: x}
+containers: {}
+"), @r"
+    4:3 the image server `a` has no `url` (write `url: https://…`)
+    4:12 cannot read `/no/such.gpg`: No such file or directory
+    5:43 `/etc/passwd` is no public key of OpenPGP (write it with `gpg --export FINGERPRINT`)
+    6:12 `ftp://images.example` is not fetched from: only https is safe, and http to localhost, 127.0.0.1 or [::1]
+    6:36 unknown key `keys` (did you mean `key`?)
+    ");
+}

@@ -152,6 +152,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
             },
         ],
         pins: [],
+        signing_keys: {},
         profiles: {},
         private_keys: {},
     }
