@@ -23,6 +23,12 @@ pub fn map_ids_of_mount(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -
     set_attributes(mount, 0, &MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() })
 }
 
+/// Cuts the detached mount `mount` off those that it is a copy of: what is mounted on it would be mounted on them too,
+/// where the host shares its mounts, as systemd has it (`mount_namespaces(7)`, "Shared subtrees").
+pub fn set_private(mount: BorrowedFd<'_>) -> io::Result<()> {
+    set_attributes(mount, 0, &MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() })
+}
+
 /// Lets nobody write through the mount `mount`.
 pub fn set_read_only(mount: BorrowedFd<'_>) -> io::Result<()> {
     set_attributes(mount, 0, &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })

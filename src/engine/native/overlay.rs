@@ -16,7 +16,7 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_
 use super::failure::{StartFailure, Step as _};
 use super::paths::ContainerPaths;
 use crate::store::Lower;
-use crate::sys::{Overlay, map_ids_of_mount, mount_squashfs, set_filesystem_ids};
+use crate::sys::{Overlay, map_ids_of_mount, mount_squashfs, set_filesystem_ids, set_private};
 
 /// Mounts the root file system of a container that is about to start, detached: `lowers` and the container's own layer,
 /// their ids those of `user_namespace`, whose root is the host's `base`; a privileged container has none. The caller has
@@ -110,7 +110,11 @@ pub(super) fn open_mapped(lower: &Lower, user_namespace: Option<BorrowedFd<'_>>)
 fn open_lower(lower: &Lower) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     match lower {
-        Lower::Directory(path) => Ok(open_tree(CWD, path, flags)?),
+        Lower::Directory(path) => {
+            let tree = open_tree(CWD, path, flags)?;
+            set_private(tree.as_fd())?;
+            Ok(tree)
+        }
         Lower::Squashfs(path) => mount_squashfs(path),
     }
 }
