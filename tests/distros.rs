@@ -4,7 +4,6 @@ mod mirror;
 mod world;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use mirror::{Fault, Forms, Server, Tree};
@@ -45,7 +44,7 @@ fn without_numbers(line: &str) -> String {
 
 #[test]
 fn a_distribution_is_loaded_once_and_a_second_apply_asks_nobody() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(
@@ -78,21 +77,17 @@ fn a_distribution_is_loaded_once_and_a_second_apply_asks_nobody() {
 }
 
 #[test]
-fn a_squashfs_is_unpacked_with_set_id_bits_and_capabilities() {
-    let tree = Tree::with_build(Forms::SquashfsOnly);
+fn a_squashfs_of_a_server_is_kept_as_it_is() {
+    let tree = Tree::with_build(Forms::Both);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.9.0/24"));
     world.fleet(&["apply", "-y"]).expect(0);
-    assert_eq!(world.sh("dd", "cat /etc/build"), "1\n");
+    assert_eq!(world.sh("dd", "cat /etc/build; cat /etc/hostname"), "1\ndd\n");
     let images = world.root().join("fleet/images");
     let stored = names_in(&images).into_iter().find(|name| name.len() == 64).expect("it is stored");
-    let program = images.join(stored).join("rootfs/usr/bin/capable");
-    assert_eq!(fs::metadata(&program).expect("it is there").permissions().mode() & 0o7777, 0o4755);
-    assert_eq!(fs::read(&program).expect("readable"), fs::read("/bin/busybox").expect("readable"));
-    let mut value = [0; 32];
-    let length = rustix::fs::getxattr(&program, "security.capability", &mut value[..]).expect("it has one");
-    assert_eq!(value[..length], [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(names_in(&images.join(stored)), ["image.json", "rootfs.squashfs"]);
+    assert_eq!(names_in(&world.root().join("fleet/downloads")), Vec::<String>::new());
     world.destroy();
 }
 
@@ -137,12 +132,12 @@ fn a_tree_that_incus_wrote_is_understood() {
 
 #[test]
 fn a_newer_build_on_the_server_does_not_touch_what_runs() {
-    let mut tree = Tree::with_build(Forms::Both);
+    let mut tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.11.0/24"));
     world.fleet(&["apply", "-y"]).expect(0);
-    tree.add("20241102_05:24", "2", Forms::Both);
+    tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
     assert_eq!(world.changes(), 0);
     // One more container of the fleet is like the others.
     world.write(&fleet(&server, "10.211.11.0/24").replace("{dd:", "{ee: {distro: test/1}, dd:"));
@@ -153,7 +148,7 @@ fn a_newer_build_on_the_server_does_not_touch_what_runs() {
 
 #[test]
 fn a_server_that_moved_or_vanished_is_no_reason_to_rebuild() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let (server, other) = (Server::new(&tree.path()), Server::new(&tree.path()));
     let world = World::new();
     let text = fleet(&server, "10.211.12.0/24");
@@ -195,7 +190,7 @@ fn a_server_that_is_not_there_is_said_and_nothing_is_changed() {
 
 #[test]
 fn a_transfer_that_breaks_off_goes_on_where_it_was() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.14.0/24"));
@@ -225,7 +220,7 @@ fn a_transfer_that_breaks_off_goes_on_where_it_was() {
 
 #[test]
 fn what_comes_is_not_what_was_said() {
-    let mut tree = Tree::with_build(Forms::Both);
+    let mut tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.15.0/24"));
@@ -279,7 +274,7 @@ fn what_comes_is_not_what_was_said() {
 
 #[test]
 fn an_archive_on_a_web_server_is_known_by_its_checksum() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     let path = Tree::archive(SERIAL);
@@ -307,7 +302,7 @@ fn an_archive_on_a_web_server_is_known_by_its_checksum() {
 
 #[test]
 fn a_server_that_knows_no_ranges_is_asked_for_all_of_it_again() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.18.0/24"));

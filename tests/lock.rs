@@ -27,7 +27,7 @@ fn pinned_serial(world: &World) -> Value {
 
 #[test]
 fn apply_pins_what_it_uses_and_update_moves_the_pin() {
-    let mut tree = Tree::with_build(Forms::Both);
+    let mut tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.20.0/24"));
@@ -38,7 +38,7 @@ fn apply_pins_what_it_uses_and_update_moves_the_pin() {
     world.fleet(&["apply", "-y"]).expect(0);
     assert_eq!(pinned_serial(&world), "20241101_05:24");
     let first = lock(&world);
-    tree.add("20241102_05:24", "2", Forms::Both);
+    tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
     world.fleet(&["apply", "-y", "--locked"]).expect(0);
     world.fleet(&["apply", "-y"]).expect(0);
     assert_eq!(lock(&world), first);
@@ -70,14 +70,14 @@ fn apply_pins_what_it_uses_and_update_moves_the_pin() {
 
 #[test]
 fn the_pinned_build_is_loaded_even_where_a_newer_one_is_there() {
-    let mut tree = Tree::with_build(Forms::Both);
+    let mut tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.21.0/24"));
     world.fleet(&["apply", "-y"]).expect(0);
     world.destroy();
     world.fleet(&["image", "prune"]).expect(0);
-    tree.add("20241102_05:24", "2", Forms::Both);
+    tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
     server.requests();
     world.fleet(&["apply", "-y", "--locked"]).expect(0);
     assert_eq!(world.sh("ll", "cat /etc/build"), "1\n");

@@ -11,7 +11,7 @@ use world::World;
 
 #[test]
 fn what_was_pulled_before_needs_no_server_and_what_was_changed_is_seen() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&format!(
@@ -61,7 +61,7 @@ fn what_was_pulled_before_needs_no_server_and_what_was_changed_is_seen() {
 
 #[test]
 fn an_imported_archive_stands_in_for_the_one_on_the_web() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let archive = tree.path().join("images/test/1/amd64/default/20241101_05:24/rootfs.tar.xz");
     let sum = mirror::sha256(&[&fs::read(&archive).expect("readable")]);
     let world = World::new();
@@ -76,7 +76,7 @@ fn an_imported_archive_stands_in_for_the_one_on_the_web() {
 
 #[test]
 fn many_that_want_the_same_load_it_once() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     let pull = || {
@@ -95,7 +95,7 @@ fn many_that_want_the_same_load_it_once() {
 
 #[test]
 fn a_full_disk_leaves_nothing_half_done() {
-    let tree = Tree::with_build(Forms::Both);
+    let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());
     let world = World::new();
     let small = world.root();

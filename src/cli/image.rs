@@ -34,7 +34,7 @@ enum ImageVerb {
         #[arg(value_name = "IMAGE")]
         images: Vec<String>,
     },
-    /// Bring a tar archive or a directory into the store
+    /// Bring a tar archive, a squashfs or a directory into the store
     ///
     /// An archive serves every `image` that has its SHA-256, be it one of a web server.
     Import {

@@ -51,7 +51,11 @@ impl HostPerformer {
 
     /// What comes before all steps: whatever they leave behind when they are killed can be logged in to.
     pub fn begin(&self) -> Result<(), StepFailure> {
-        if self.fleet.containers.is_empty() { Ok(()) } else { self.publish_known_hosts() }
+        if self.fleet.containers.is_empty() {
+            return Ok(());
+        }
+        self.images.make_usable().map_err(|error| StepFailure::from_error(&error, error.hint()))?;
+        self.publish_known_hosts()
     }
 
     /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.

@@ -1,7 +1,7 @@
 //! Makes the root file system of a source, and makes sure that it is the one that was planned.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::{self, BufReader, Read as _, Seek as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -11,22 +11,27 @@ use super::digest::{DigestCache, Hashing, Identity};
 use super::error::{ImageError, TreeError};
 use super::format::{CHUNK, Format};
 use super::source::Located;
+use super::squashfs;
+use super::store::ImageDraft;
 use super::tree::{Limits, Tree};
 use super::unpack::{Contents, unpack};
 use crate::model::ImageDigest;
 
-/// Makes the root file system of `located`, whose content must be `digest`, in the empty directory `root`.
+/// Makes the root file system of `located`, whose content must be `digest`, in `draft`.
 pub(super) fn fetch(
     located: &Located,
     digest: &ImageDigest,
-    root: &Path,
+    draft: &ImageDraft,
     cache: &DigestCache,
 ) -> Result<(), ImageError> {
     let (path, found) = match located {
-        Located::Busybox { path, file } => (path, fetch_busybox(path, file, root)?),
-        Located::Archive { path, file, format } => (path, fetch_archive(path, file, *format, root, cache)?),
+        Located::Busybox { path, file } => (path, fetch_busybox(path, file, &draft.make_root()?)?),
+        Located::Archive { path, file, format } => {
+            (path, fetch_archive(path, file, *format, &draft.make_root()?, cache)?)
+        }
+        Located::Squashfs { path, file } => (path, fetch_squashfs(path, file, draft)?),
         Located::Directory(path) => {
-            let copied = copy::copy(path, root, Limits::IMAGE).and_then(|()| copy::digest(path));
+            let copied = copy::copy(path, &draft.make_root()?, Limits::IMAGE).and_then(|()| copy::digest(path));
             (path, ImageDigest(copied.map_err(|source| ImageError::Unpack { path: path.clone(), source })?))
         }
     };
@@ -57,6 +62,18 @@ fn fetch_archive(
     if Identity::of(file).map_err(ImageError::io("read", path))? == before {
         cache.remember(path, before, &sha256, SystemTime::now());
     }
+    Ok(ImageDigest(sha256))
+}
+
+/// Copies while hashing: what is in the store is nobody's to change.
+fn fetch_squashfs(path: &Path, mut file: &File, draft: &ImageDraft) -> Result<ImageDigest, ImageError> {
+    file.rewind().map_err(ImageError::io("read", path))?;
+    let mut hashing = Hashing::new(file);
+    let to = draft.parts().squashfs();
+    let mut copy = File::create_new(&to).map_err(ImageError::io("write", &to))?;
+    io::copy(&mut hashing, &mut copy).map_err(ImageError::io("write", &to))?;
+    let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
+    squashfs::settle(draft, Limits::IMAGE)?;
     Ok(ImageDigest(sha256))
 }
 

@@ -118,7 +118,8 @@ fn ensure(tree: &mut Tree, path: &Path) -> Result<Option<PathBuf>, TreeError> {
     Ok(Some(place))
 }
 
-fn finish(mut tree: Tree) -> Result<Unpacked, TreeError> {
+/// Gives `tree` the marks of all that it takes away.
+pub(super) fn finish(mut tree: Tree) -> Result<Unpacked, TreeError> {
     let leans = tree.leans || !tree.implied.is_empty();
     for place in std::mem::take(&mut tree.implied) {
         follow_lower(&mut tree, &place).map_err(TreeError::write(&place))?;

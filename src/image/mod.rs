@@ -58,7 +58,7 @@ use self::turn::Turn;
 use crate::model::{
     Bootstrap, Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, SigningKeys, Startable, Transfer,
 };
-use crate::store::{Layout, layer_trees};
+use crate::store::Layout;
 
 /// Hears how far images are.
 type Listener = Arc<dyn Fn(ImageNews) + Send + Sync>;
@@ -206,7 +206,7 @@ impl Images {
         let local = |located: Result<Located, Unavailable>| {
             let located = located.map_err(|unavailable| unavailable_image(source, unavailable))?;
             let draft = ImageDraft::begin(&self.layout, digest)?;
-            fetch::fetch(&located, digest, &draft.make_root()?, &self.digests())?;
+            fetch::fetch(&located, digest, &draft, &self.digests())?;
             Ok::<_, ImageError>(draft)
         };
         // Layers stay until the image needs them.
@@ -216,7 +216,7 @@ impl Images {
             (ImageSource::File { path, sha256 }, _) => local(source::locate_file(path, sha256.is_some()))?,
             (ImageSource::Https { url, sha256 }, _) => {
                 let draft = ImageDraft::begin(&self.layout, digest)?;
-                remote::fetch_archive(&self.layout, url, sha256, &draft.make_root()?, &tell)?;
+                remote::fetch_archive(&self.layout, url, sha256, &draft, &tell)?;
                 draft
             }
             (ImageSource::Bootstrap(request), _) => {
@@ -248,6 +248,18 @@ impl Images {
     pub fn startable(&self, digest: &ImageDigest) -> Option<Startable> {
         let record = store::record(&self.layout, digest).ok()?;
         Some(Startable { init: record.has_init, entrypoint: self.layout.entrypoint(digest).is_file() })
+    }
+
+    /// Unpacks what the store has for another kernel than the one that was booted: a squashfs that this one cannot mount.
+    /// Before anything is started, for what is mounted stays so.
+    pub fn make_usable(&self) -> Result<(), ImageError> {
+        for record in store::list(&self.layout)? {
+            if !store::is_usable(&self.layout, &record.digest) {
+                let _turn = Turn::take(&self.layout, &record.digest)?;
+                store::unpack_squashfs(&self.layout, &record.digest)?;
+            }
+        }
+        Ok(())
     }
 
     /// The build that the stored image `digest` is.
@@ -296,15 +308,12 @@ impl Images {
 
     /// Whether the stored image `digest` is as it was unpacked; `None` if that was not noted then.
     pub fn is_intact(&self, digest: &ImageDigest) -> Result<Option<bool>, ImageError> {
-        let record = store::record(&self.layout, digest)?;
         let ids = self.layers(digest)?;
         if !ids.is_empty() {
             return layer_store::are_intact(&self.layout, &ids).map(Some);
         }
-        let Some(noted) = record.contents else { return Ok(None) };
-        let root = self.layout.stored_root(digest).tree();
-        let found = contents::hash(&root).map_err(|source| ImageError::Walk { path: root, source })?;
-        Ok(Some(found == noted))
+        let Some(noted) = store::record(&self.layout, digest)?.contents else { return Ok(None) };
+        Ok(Some(store::contents_of(&self.layout.stored_root(digest))?.as_ref() == Some(&noted)))
     }
 
     /// Removes every stored image that is not in `used`, and what killed fetches left. Returns what was removed.
@@ -325,10 +334,11 @@ impl Images {
 
     /// The root file system of the stored image `digest` as one tree, and what keeps it there.
     fn view(&self, digest: &ImageDigest) -> Result<(PathBuf, Option<OwnedFd>), ImageError> {
-        let trees = layer_trees(&self.layout.layers(), &self.layers(digest)?);
-        Ok(match layer_store::view(&trees)? {
+        let parts = self.layout.stored_root(digest);
+        let view = store::view(&self.layout, &parts)?;
+        Ok(match view {
             Some(view) => (PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd())), Some(view)),
-            None => (self.layout.stored_root(digest).tree(), None),
+            None => (parts.tree(), None),
         })
     }
 

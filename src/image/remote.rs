@@ -1,7 +1,8 @@
 //! Images from servers: loaded, verified, unpacked.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read as _, Seek as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -73,28 +74,42 @@ pub(super) fn fetch_build<'l>(
             found,
         });
     }
-    let root = draft.make_root()?;
     match contents {
-        Some(contents) => unpack_archive(&loaded, contents, &root)?,
-        None => squashfs::unpack(&loaded.file, &root, Limits::IMAGE).map_err(unpack_failed(&loaded.path))?,
+        Some(contents) => {
+            unpack_archive(&loaded, contents, &draft.make_root()?)?;
+            loaded.discard();
+        }
+        None => keep_squashfs(loaded, draft)?,
     }
-    loaded.discard();
     Ok(None)
 }
 
-/// Makes the root file system of the archive at `url` in the empty directory `root`.
+/// Makes the root file system of the archive or squashfs at `url` in `draft`.
 pub(super) fn fetch_archive(
     layout: &Layout,
     url: &WebUrl,
     sha256: &str,
-    root: &Path,
+    draft: &ImageDraft,
     tell: Tell<'_>,
 ) -> Result<(), ImageError> {
     let wanted = Wanted { url: url.clone(), sha256, size: None };
     let loaded = load(&Web::new()?, &wanted, &layout.downloads(), Sha256::new(), tell)?;
-    unpack_archive(&loaded, Contents::Root, root)?;
+    let mut magic = [0; squashfs::MAGIC.len()];
+    if loaded.file.read_exact_at(&mut magic, 0).is_ok() && magic == *squashfs::MAGIC {
+        return keep_squashfs(loaded, draft);
+    }
+    unpack_archive(&loaded, Contents::Root, &draft.make_root()?)?;
     loaded.discard();
     Ok(())
+}
+
+/// Moves what was loaded into the store.
+fn keep_squashfs(loaded: Loaded, draft: &ImageDraft) -> Result<(), ImageError> {
+    let to = draft.parts().squashfs();
+    fs::rename(&loaded.path, &to).map_err(ImageError::io("write", &to))?;
+    // It is locked as a download, and who mounts it locks it, too.
+    drop(loaded);
+    squashfs::settle(draft, Limits::IMAGE)
 }
 
 fn unpack_archive(loaded: &Loaded, contents: Contents, root: &Path) -> Result<(), ImageError> {

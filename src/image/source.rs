@@ -12,6 +12,7 @@ use super::elf;
 use super::entries::BLOCK;
 use super::error::TreeError;
 use super::format::Format;
+use super::squashfs;
 use crate::model::{ImageDigest, ImageState};
 
 /// A source, as found on the host.
@@ -32,6 +33,13 @@ pub(super) enum Located {
         file: File,
         /// How it is packed.
         format: Format,
+    },
+    /// A squashfs.
+    Squashfs {
+        /// Where it is.
+        path: PathBuf,
+        /// It, open.
+        file: File,
     },
     /// A directory.
     Directory(PathBuf),
@@ -84,7 +92,7 @@ impl Located {
                 let sha256 = cache.sha256(path, file).map_err(|error| Unavailable::unreadable(path, &error))?;
                 Ok(busybox::digest(&sha256))
             }
-            Located::Archive { path, file, .. } => {
+            Located::Archive { path, file, .. } | Located::Squashfs { path, file } => {
                 let sha256 = cache.sha256(path, file).map_err(|error| Unavailable::unreadable(path, &error))?;
                 match declared {
                     Some(declared) if declared != sha256 => Err(Unavailable::new(
@@ -124,6 +132,9 @@ pub(super) fn locate_file(path: &Path, is_declared: bool) -> Result<Located, Una
     let mut head = Vec::with_capacity(BLOCK);
     (&file).take(BLOCK as u64).read_to_end(&mut head).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
+    if head.starts_with(squashfs::MAGIC) {
+        return Ok(Located::Squashfs { path: path.to_owned(), file });
+    }
     let format = Format::detect(&head).ok_or_else(|| not_an_archive(path))?;
     Ok(Located::Archive { path: path.to_owned(), file, format })
 }
@@ -131,7 +142,7 @@ pub(super) fn locate_file(path: &Path, is_declared: bool) -> Result<Located, Una
 fn not_an_archive(path: &Path) -> Unavailable {
     Unavailable::new(
         format!("`{}` is not a tar archive", path.display()),
-        "an image is a directory or a tar archive, packed with gzip, xz or zstd or not at all",
+        "an image is a directory, a squashfs or a tar archive, packed with gzip, xz or zstd or not at all",
     )
 }
 

@@ -1,27 +1,110 @@
-//! A squashfs becomes a root file system.
+//! A squashfs is what containers stand on, where the kernel can mount it, or else becomes a tree.
 //!
-//! It is read by a library and not mounted: what comes from elsewhere is no food for the kernel's own parser, and not
-//! every host has that. Hard links become files of their own, for the library does not tell them.
+//! What comes from elsewhere is looked through by a library before the kernel's own parser gets it. As a tree it loses what
+//! that library does not tell: hard links become files of their own, and directories have no extended attributes.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read as _, Write as _};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+
+use std::os::unix::ffi::OsStrExt as _;
 
 use backhand::{InnerNode, Node, Squashfs, SquashfsFileReader};
 use rustix::fs::Timespec;
 
-use super::error::TreeError;
+use super::error::{ImageError, TreeError};
 use super::format::CHUNK;
+use super::layers;
 use super::squashfs_xattrs::XattrTable;
-use super::tree::{Attributes, Limits, Tree, inside};
+use super::store::ImageDraft;
+use super::tree::{Attributes, Limits, Tree, id, inside};
+use super::xattrs::is_welcome;
+use crate::sys::can_map_squashfs;
 
 /// What an inode's reference to attributes is when it has none.
 const NO_XATTRS: u32 = u32::MAX;
 
+/// The first bytes of a squashfs.
+pub(super) const MAGIC: &[u8] = b"hsqs";
+
+/// What the kernel would show of a squashfs.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Its directories.
+    directories: BTreeMap<PathBuf, Attributes>,
+    /// Its device files, which no image may have.
+    devices: Vec<PathBuf>,
+    /// Whether it has extended attributes that no image may have.
+    is_unwelcome: bool,
+}
+
+/// Makes the squashfs that has been put into `draft` its root file system: as it is, or unpacked where the kernel cannot
+/// mount it or a container must not see all of it.
+pub(super) fn settle(draft: &ImageDraft, limits: Limits) -> Result<(), ImageError> {
+    let path = draft.parts().squashfs();
+    let file = File::open(&path).map_err(ImageError::io("read", &path))?;
+    let unpack_failed = |source| ImageError::Unpack { path: path.clone(), source };
+    let shown = examine(&file, limits).map_err(unpack_failed)?;
+    if shown.is_unwelcome || !can_map_squashfs(&path) {
+        unpack(&file, &draft.make_root()?, limits).map_err(unpack_failed)?;
+        return fs::remove_file(&path).map_err(ImageError::io("remove", &path));
+    }
+    if shown.devices.is_empty() {
+        return Ok(());
+    }
+    hide(&shown, &draft.make_mask()?, limits).map_err(unpack_failed)
+}
+
+/// Looks through the squashfs `file`, as if it were unpacked.
+fn examine(file: &File, limits: Limits) -> Result<Shown, TreeError> {
+    let squashfs = read(file)?;
+    let xattrs = XattrTable::read(file, &squashfs.superblock).map_err(TreeError::damaged)?;
+    let is_unwelcome = !xattrs.all().map_err(TreeError::damaged)?.iter().all(|name| is_welcome(name.as_bytes()));
+    let filesystem = squashfs.into_filesystem_reader().map_err(damaged)?;
+    let mut shown = Shown { is_unwelcome, ..Shown::default() };
+    let mut left = limits;
+    for node in filesystem.files() {
+        let path = place(&node.fullpath)?;
+        let attributes = attributes(node);
+        id(&path, "owner", attributes.uid)?;
+        id(&path, "group", attributes.gid)?;
+        let size = match &node.inner {
+            InnerNode::File(inner) => inner.file_len() as u64,
+            InnerNode::Dir(_) => {
+                shown.directories.insert(path, attributes);
+                0
+            }
+            InnerNode::CharacterDevice(_) | InnerNode::BlockDevice(_) => {
+                shown.devices.push(path);
+                0
+            }
+            InnerNode::Symlink(_) | InnerNode::NamedPipe | InnerNode::Socket => 0,
+        };
+        left.charge(size, limits)?;
+    }
+    Ok(shown)
+}
+
+/// Makes in the empty directory `top` what hides the device files when it lies upon the squashfs: a guest's root would be
+/// their owner.
+fn hide(shown: &Shown, top: &Path, limits: Limits) -> Result<(), TreeError> {
+    let mut tree = Tree::new(top, limits)?;
+    for (path, attributes) in &shown.directories {
+        // What lies above has the attributes that show.
+        if shown.devices.iter().any(|device| device.starts_with(path)) {
+            tree.directory(path, attributes)?;
+        }
+    }
+    for device in &shown.devices {
+        tree.lowers.remove(device.clone());
+    }
+    layers::finish(tree).map(drop)
+}
+
 /// Writes what the squashfs `file` holds into the empty directory `top`. Devices and sockets are left out.
 pub(super) fn unpack(file: &File, top: &Path, limits: Limits) -> Result<(), TreeError> {
-    let copy = file.try_clone().map_err(TreeError::damaged)?;
-    let squashfs = Squashfs::from_reader(BufReader::with_capacity(CHUNK, copy)).map_err(damaged)?;
+    let squashfs = read(file)?;
     let xattrs = XattrTable::read(file, &squashfs.superblock).map_err(TreeError::damaged)?;
     let filesystem = squashfs.into_filesystem_reader().map_err(damaged)?;
     let mut tree = Tree::new(top, limits)?;
@@ -46,6 +129,13 @@ pub(super) fn unpack(file: &File, top: &Path, limits: Limits) -> Result<(), Tree
         }
     }
     tree.finish()
+}
+
+/// Reads the squashfs `file` from its beginning.
+fn read(mut file: &File) -> Result<Squashfs<'static>, TreeError> {
+    file.rewind().map_err(TreeError::damaged)?;
+    let copy = file.try_clone().map_err(TreeError::damaged)?;
+    Squashfs::from_reader(BufReader::with_capacity(CHUNK, copy)).map_err(damaged)
 }
 
 /// The library's paths begin at `/`.

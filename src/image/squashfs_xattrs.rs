@@ -4,6 +4,7 @@
 //! The layout is that of `fs/squashfs/squashfs_fs.h` in Linux: a header, the places of the blocks of a table, the table with
 //! one row for each set of attributes, and the attributes, in metadata blocks of at most 8 KiB.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -72,6 +73,15 @@ impl<'a> XattrTable<'a> {
         table.blocks =
             places.chunks_exact(8).map(|place| part(place, 0).map(u64::from_le_bytes)).collect::<Result<_, _>>()?;
         Ok(table)
+    }
+
+    /// The names of all attributes.
+    pub(super) fn all(&self) -> io::Result<BTreeSet<OsString>> {
+        let mut names = BTreeSet::new();
+        for index in 0..self.sets {
+            names.extend(self.get(index)?.into_iter().map(|(name, _)| name));
+        }
+        Ok(names)
     }
 
     /// The attributes of the set `index`.

@@ -3,23 +3,28 @@
 //! Files in an image belong to the host's root and have the set-id bits that guests need, so no other user of the
 //! host may get at them: the store itself is closed to everybody else.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::contents;
+use super::digest::{Hashing, hex};
 use super::draft::{self, Draft, names};
 use super::error::{ImageError, TreeError};
 use super::layer_store;
+use super::squashfs;
+use super::tree::Limits;
 use super::turn::Turn;
 use super::walk::walk;
 use crate::model::{Build, Entrypoint, ImageDigest, ImageSource};
-use crate::store::{Layout, StoredRoot, layer_trees};
-use crate::sys::RootDir;
+use crate::store::{Layout, Lower, StoredRoot, layer_trees};
+use crate::sys::{RootDir, can_map_squashfs, mount_squashfs};
 
 /// The file with what is kept with an image.
 const RECORD: &str = "image.json";
@@ -71,6 +76,16 @@ impl ImageDraft {
         self.draft.make_tree("rootfs")
     }
 
+    /// Makes the empty directory of what lies upon its squashfs.
+    pub(super) fn make_mask(&self) -> Result<PathBuf, ImageError> {
+        self.draft.make_tree("mask")
+    }
+
+    /// Where the parts of its root file system are.
+    pub(super) fn parts(&self) -> &StoredRoot {
+        &self.parts
+    }
+
     /// Makes the stored layers `ids` its root file system, the lowest first.
     pub(super) fn set_layers(&self, ids: &[String]) -> Result<(), ImageError> {
         if ids.is_empty() {
@@ -102,15 +117,53 @@ impl ImageDraft {
         let created_at_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let failed = |source| ImageError::Unpack { path: self.draft.path().to_owned(), source };
         let bytes = disk_usage(self.draft.path()).map_err(failed)?;
-        let layers = self.parts.layers().map_err(ImageError::io("read", self.draft.path()))?;
-        // What is in layers is noted with each of them.
-        let contents = if layers.is_empty() { Some(contents::hash(&self.parts.tree()).map_err(failed)?) } else { None };
+        let contents = contents_of(&self.parts)?;
         let (source, build) = (source.to_string(), build.cloned());
         let has_init = has_init(layout, &self.parts);
         let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, has_init, contents };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
         self.draft.publish(RECORD, &text, &layout.image(digest))
     }
+}
+
+/// The hash of all that is in an image with these parts; `None` of one with layers, of which it is noted with each.
+pub(super) fn contents_of(parts: &StoredRoot) -> Result<Option<String>, ImageError> {
+    let hash = |tree: PathBuf| contents::hash(&tree).map_err(|source| ImageError::Walk { path: tree, source });
+    if !parts.layers().map_err(ImageError::io("read", &parts.tree()))?.is_empty() {
+        return Ok(None);
+    }
+    let squashfs = parts.squashfs();
+    let file = match File::open(&squashfs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return hash(parts.tree()).map(Some),
+        opened => opened.map_err(ImageError::io("read", &squashfs))?,
+    };
+    let hashed = Hashing::new(file).finish().map_err(ImageError::io("read", &squashfs))?;
+    let mask = if parts.mask().is_dir() { hash(parts.mask())? } else { String::new() };
+    Ok(Some(hex(Sha256::new_with_prefix(format!("{hashed} {mask}")))))
+}
+
+/// Whether this kernel can use the stored image `digest` as it is.
+pub(super) fn is_usable(layout: &Layout, digest: &ImageDigest) -> bool {
+    let lowers = layout.stored_root(digest).lowers().unwrap_or_default();
+    lowers.iter().all(|lower| match lower {
+        Lower::Directory(_) => true,
+        Lower::Squashfs(path) => can_map_squashfs(path),
+    })
+}
+
+/// Unpacks the squashfs of the stored image `digest`, for a kernel that cannot mount it. The caller has the image's turn.
+pub(super) fn unpack_squashfs(layout: &Layout, digest: &ImageDigest) -> Result<(), ImageError> {
+    let draft = ImageDraft::begin(layout, digest)?;
+    let root = draft.make_root()?;
+    let parts = layout.stored_root(digest);
+    let path = parts.squashfs();
+    if parts.tree().is_dir() {
+        // Somebody else did.
+        return Ok(());
+    }
+    let file = File::open(&path).map_err(ImageError::io("read", &path))?;
+    squashfs::unpack(&file, &root, Limits::IMAGE).map_err(|source| ImageError::Unpack { path, source })?;
+    fs::rename(&root, parts.tree()).map_err(ImageError::io("write", &parts.tree()))
 }
 
 /// What is recorded of the images in the store, by digest.
@@ -151,11 +204,19 @@ fn record_path(image: &Path) -> PathBuf {
     image.join(RECORD)
 }
 
+/// The root file system that `parts` make up as one tree that is open; `None` if it is a tree on the disk.
+pub(super) fn view(layout: &Layout, parts: &StoredRoot) -> Result<Option<OwnedFd>, ImageError> {
+    let layers = parts.layers().map_err(ImageError::io("read", &parts.tree()))?;
+    match parts.lowers().unwrap_or_default().last() {
+        Some(Lower::Squashfs(path)) => mount_squashfs(path).map(Some).map_err(ImageError::io("mount", path)),
+        Some(Lower::Directory(_)) | None => layer_store::view(&layer_trees(&layout.layers(), &layers)),
+    }
+}
+
 /// Whether the root file system that `parts` make up has an init where every engine looks for one; `None` if that cannot be
 /// found out.
 fn has_init(layout: &Layout, parts: &StoredRoot) -> Option<bool> {
-    let view = layer_store::view(&layer_trees(&layout.layers(), &parts.layers().ok()?)).ok()?;
-    let root = match view {
+    let root = match view(layout, parts).ok()? {
         Some(view) => RootDir::new(view),
         None => RootDir::open(&parts.tree()).ok()?,
     };

@@ -93,16 +93,23 @@ pub fn mount_squashfs(path: &Path) -> io::Result<OwnedFd> {
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
-/// Whether the kernel may know squashfs and loop devices. Modules are loaded for the question.
+/// Whether the kernel should be able to mount a squashfs and map its ids (Linux 6.2). Modules are loaded for the question.
 #[must_use]
 pub fn knows_squashfs() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= (6, 2) && can_mount()
+}
+
+fn can_mount() -> bool {
     fsopen("squashfs", FsOpenFlags::FSOPEN_CLOEXEC).is_ok() && File::open("/dev/loop-control").is_ok()
 }
 
-/// Whether this kernel can mount the squashfs `path`, packed as it is, and map its ids (Linux 6.2).
+/// Whether this kernel can mount the squashfs `path`, packed as it is, and map its ids.
 #[must_use]
 pub fn can_map_squashfs(path: &Path) -> bool {
-    knows_squashfs()
+    can_mount()
         && mount_squashfs(path)
             .and_then(|mount| with_user_namespace(|namespace| map_ids_of_mount(mount.as_fd(), namespace)))
             .is_ok()

@@ -14,6 +14,7 @@ use super::run;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forms {
     Both,
+    ArchiveOnly,
     SquashfsOnly,
 }
 
@@ -94,7 +95,10 @@ impl Tree {
             "root.squashfs": self.item("squashfs", &format!("{place}/rootfs.squashfs")),
         });
         items["incus.tar.xz"]["combined_squashfs_sha256"] = self.combined(&place, "rootfs.squashfs");
-        if forms == Forms::Both {
+        if forms == Forms::ArchiveOnly {
+            items.as_object_mut().expect("items").remove("root.squashfs");
+        }
+        if forms != Forms::SquashfsOnly {
             fs::write(root.join("etc/hostname"), "LXC_NAME\n").expect("written");
             fs::create_dir_all(root.join("etc/cloud")).expect("a directory");
             fs::write(root.join("etc/cloud/cloud-init.disabled"), "").expect("written");

@@ -10,8 +10,12 @@ use crate::model::{Build, Distro, architecture};
 /// So many names are listed in a hint.
 const MOST_LISTED: usize = 8;
 
-/// The newest build of `distro` among `products`, those of its server.
-pub(super) fn newest(products: &BTreeMap<String, Product>, distro: &Distro) -> Result<Build, Unavailable> {
+/// The newest build of `distro` among `products`, those of its server, for a kernel that `mounts_squashfs` or does not.
+pub(super) fn newest(
+    products: &BTreeMap<String, Product>,
+    distro: &Distro,
+    mounts_squashfs: bool,
+) -> Result<Build, Unavailable> {
     let (name, arch) = distro.name.split();
     let named = || products.iter().filter(|(key, product)| names(key, product).contains(name));
     let offered: Vec<&Product> =
@@ -26,7 +30,7 @@ pub(super) fn newest(products: &BTreeMap<String, Product>, distro: &Distro) -> R
     versions.sort_by(|(one, _), (other, _)| other.cmp(one));
     for (serial, version) in versions.into_iter().filter(|(serial, _)| is_serial(serial)) {
         if let Some((fingerprint, files)) =
-            version::files(&distro.server, version).map_err(|error| unavailable(&error))?
+            version::files(&distro.server, version, mounts_squashfs).map_err(|error| unavailable(&error))?
         {
             return Ok(Build {
                 distro: distro.name.clone(),

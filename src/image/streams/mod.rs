@@ -18,6 +18,7 @@ use self::document::{Index, Product, Products};
 use super::source::Unavailable;
 use super::web::{Web, WebError};
 use crate::model::{Build, Distro, SigningKey, SigningKeys, WebUrl};
+use crate::sys::knows_squashfs;
 
 /// The longest index and the longest file of products that are read: ten times what the largest server has.
 const LONGEST: usize = 32 << 20;
@@ -99,7 +100,7 @@ pub(super) fn resolve(distros: &[Distro], keys: &SigningKeys) -> BTreeMap<Distro
         let products = Web::new().map_err(StreamsError::from).and_then(|web| products(&web, server, keys.get(server)));
         for distro in wanted {
             let build = match &products {
-                Ok(products) => choose::newest(products, distro).map_err(NoBuild::Refused),
+                Ok(products) => choose::newest(products, distro, knows_squashfs()).map_err(NoBuild::Refused),
                 Err(error @ StreamsError::Web(WebError::Unreachable { .. })) => {
                     Err(NoBuild::Silent(unavailable(error)))
                 }

@@ -35,9 +35,13 @@ fn product(arch: &str, aliases: &str, versions: &Value) -> Value {
 }
 
 fn found(products: &Value, name: &str) -> Result<Build, Unavailable> {
+    found_for(products, name, false)
+}
+
+fn found_for(products: &Value, name: &str, mounts_squashfs: bool) -> Result<Build, Unavailable> {
     let products: Products = serde_json::from_value(json!({ "products": products })).expect("products");
     let server = "https://images.example".parse().expect("an address");
-    newest(&products.products, &Distro { server, name: name.parse().expect("a name") })
+    newest(&products.products, &Distro { server, name: name.parse().expect("a name") }, mounts_squashfs)
 }
 
 fn refused(products: &Value, name: &str) -> String {
@@ -64,6 +68,18 @@ fn the_newest_build_is_found_by_each_of_its_names() {
     for name in ["Debian/Bookworm", "debian/bookworm/default", &format!("debian/12/{}", native_architecture())] {
         assert_eq!(found(&debian(), name).expect(name).fingerprint, build.fingerprint);
     }
+}
+
+#[test]
+fn where_the_kernel_mounts_squashfs_that_is_taken() {
+    let build = found_for(&debian(), "debian/12", true).expect("it is there");
+    assert_eq!(build.fingerprint.0, "c".repeat(64));
+    assert!(matches!(build.files, BuildFiles::Squashfs { .. }));
+    let mut products = debian();
+    let versions = &mut products["debian:bookworm:amd64:default"]["versions"];
+    versions["20241101_05:24"]["items"].as_object_mut().expect("items").remove("root.squashfs");
+    let build = found_for(&products, "debian/12", true).expect("it is there");
+    assert_eq!(build.fingerprint.0, "b".repeat(64));
 }
 
 #[test]

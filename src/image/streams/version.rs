@@ -13,25 +13,36 @@ const METADATA: [&str; 2] = ["incus.tar.xz", "lxd.tar.xz"];
 /// Metadata and root file system in one archive.
 const UNIFIED: [&str; 2] = ["incus_combined.tar.gz", "lxd_combined.tar.gz"];
 
+/// The fingerprint and the files of a build, if it has them.
+type Found = Result<Option<(ImageDigest, BuildFiles)>, StreamsError>;
+
 /// The files of `version` that a container is made of, and their fingerprint. `None` if it has none, as one that is for
 /// virtual machines.
 ///
-/// Of the two forms of a root file system the archive is taken: it says everything about its files, where the reader of
-/// squashfs does not tell hard links, nor the extended attributes of directories.
-pub(super) fn files(server: &WebUrl, version: &Version) -> Result<Option<(ImageDigest, BuildFiles)>, StreamsError> {
+/// Of the two forms of a root file system the squashfs is taken where the kernel `mounts_squashfs`: that takes less room and
+/// no time to unpack. Elsewhere it is the archive: it says everything about its files, where the reader of squashfs does not
+/// tell hard links, nor the extended attributes of directories.
+pub(super) fn files(server: &WebUrl, version: &Version, mounts_squashfs: bool) -> Found {
     let items = || version.items.values();
     let of = |ftype: &str| items().find(|item| item.ftype == ftype);
-    for metadata in METADATA.into_iter().filter_map(of) {
+    let archive = |metadata: &Item| -> Found {
         let combined = metadata.combined_rootxz_sha256.as_ref().or(metadata.combined_sha256.as_ref());
-        if let (Some(root), Some(combined)) = (of("root.tar.xz"), combined) {
-            let files = BuildFiles::Archive { metadata: file(server, metadata)?, root: file(server, root)? };
-            return Ok(Some((fingerprint(server, metadata, combined)?, files)));
-        }
-    }
-    for metadata in METADATA.into_iter().filter_map(of) {
-        if let (Some(root), Some(combined)) = (of("squashfs"), &metadata.combined_squashfs_sha256) {
-            let files = BuildFiles::Squashfs { metadata: file(server, metadata)?, root: file(server, root)? };
-            return Ok(Some((fingerprint(server, metadata, combined)?, files)));
+        let (Some(root), Some(combined)) = (of("root.tar.xz"), combined) else { return Ok(None) };
+        let files = BuildFiles::Archive { metadata: file(server, metadata)?, root: file(server, root)? };
+        Ok(Some((fingerprint(server, metadata, combined)?, files)))
+    };
+    let squashfs = |metadata: &Item| -> Found {
+        let combined = metadata.combined_squashfs_sha256.as_ref();
+        let (Some(root), Some(combined)) = (of("squashfs"), combined) else { return Ok(None) };
+        let files = BuildFiles::Squashfs { metadata: file(server, metadata)?, root: file(server, root)? };
+        Ok(Some((fingerprint(server, metadata, combined)?, files)))
+    };
+    for is_squashfs in [mounts_squashfs, !mounts_squashfs] {
+        for metadata in METADATA.into_iter().filter_map(of) {
+            let found = if is_squashfs { squashfs(metadata)? } else { archive(metadata)? };
+            if found.is_some() {
+                return Ok(found);
+            }
         }
     }
     match UNIFIED.into_iter().find_map(of) {

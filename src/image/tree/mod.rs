@@ -38,6 +38,15 @@ pub(super) struct Limits {
 impl Limits {
     /// The limits of every image.
     pub(super) const IMAGE: Limits = Limits { bytes: 64 << 30, entries: 4_000_000 };
+
+    /// Takes an entry with `bytes` from what is left of `all`.
+    pub(super) fn charge(&mut self, bytes: u64, all: Limits) -> Result<(), TreeError> {
+        let too_many = || TreeError::TooLarge(format!("{} entries in one image", all.entries));
+        let too_large = || TreeError::TooLarge(format!("{} bytes in one image", all.bytes));
+        self.entries = self.entries.checked_sub(1).ok_or_else(too_many)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(too_large)?;
+        Ok(())
+    }
 }
 
 /// What an entry is owned by and carries, whatever its kind.
@@ -162,11 +171,7 @@ impl Tree {
 
     /// Counts `bytes` that come with an entry against the limits, as if they were written.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<(), TreeError> {
-        let too_many = || TreeError::TooLarge(format!("{} entries in one image", self.limits.entries));
-        let too_large = || TreeError::TooLarge(format!("{} bytes in one image", self.limits.bytes));
-        self.left.entries = self.left.entries.checked_sub(1).ok_or_else(too_many)?;
-        self.left.bytes = self.left.bytes.checked_sub(bytes).ok_or_else(too_large)?;
-        Ok(())
+        self.left.charge(bytes, self.limits)
     }
 
     /// What is left of the limits.
