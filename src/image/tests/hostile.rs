@@ -4,61 +4,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use tar::{EntryType, Header};
+use tar::EntryType;
 
 use super::super::error::TreeError;
 use super::super::tree::Limits;
 use super::super::unpack::{Contents, unpack};
+use super::raw::Raw;
 use super::{Room, chain, describe, run, text, xattrs};
-
-/// An archive written byte by byte: no library agrees to write these.
-#[derive(Default)]
-struct Raw(Vec<u8>);
-
-impl Raw {
-    fn add(self, kind: EntryType, name: &str, link: &str, data: &[u8]) -> Raw {
-        self.add_owned(kind, name, link, data, 0)
-    }
-
-    fn add_owned(mut self, kind: EntryType, name: &str, link: &str, data: &[u8], uid: u64) -> Raw {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o4755 });
-        header.set_uid(uid);
-        header.set_gid(0);
-        header.set_mtime(1_000_000_000);
-        header.set_size(data.len() as u64);
-        let old = header.as_old_mut();
-        old.name[..name.len()].copy_from_slice(name.as_bytes());
-        old.linkname[..link.len()].copy_from_slice(link.as_bytes());
-        header.set_cksum();
-        self.0.extend_from_slice(header.as_bytes());
-        self.0.extend_from_slice(data);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self
-    }
-
-    fn file(self, name: &str, data: &str) -> Raw {
-        self.add(EntryType::Regular, name, "", data.as_bytes())
-    }
-
-    fn symlink(self, name: &str, target: &str) -> Raw {
-        self.add(EntryType::Symlink, name, target, b"")
-    }
-
-    fn hard_link(self, name: &str, target: &str) -> Raw {
-        self.add(EntryType::Link, name, target, b"")
-    }
-
-    fn directory(self, name: &str) -> Raw {
-        self.add(EntryType::Directory, name, "", b"")
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.extend([0; 1024]);
-        self.0
-    }
-}
 
 /// A directory outside of any tree, which every archive here tries to reach.
 fn outside(room: &Room) -> String {

@@ -1,9 +1,12 @@
 //! The whole room on real archives and directories. As the room itself, these tests need root.
 
+mod anything;
 mod faithful;
 mod hostile;
+mod hostile_layers;
 mod keeping;
 mod own;
+mod raw;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};

@@ -40,7 +40,7 @@ impl Tree {
         let failed = || TreeError::write(path);
         let name = last_of(target).map_err(failed())?;
         let dir = self.resolve(target.parent().unwrap_or(Path::new("")), Missing::Left).map_err(failed())?;
-        let place = dir.ok_or_else(|| failed()(io::ErrorKind::NotFound.into()))?.join(name);
+        let place = dir.ok_or_else(|| failed()(Errno::NOENT.into()))?.join(name);
         if !self.is_absent(&place).map_err(failed())? {
             return Ok(place);
         }
