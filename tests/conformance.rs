@@ -429,7 +429,7 @@ fn an_image_without_an_init_is_refused_with_the_way_out() {
     let refused = world.write(&bare).fleet(&["apply"]).expect(1);
     assert!(refused.stderr.contains("has no `/sbin/init`"), "{}", refused.stderr);
     assert!(refused.stderr.contains("init: /path"), "{}", refused.stderr);
-    assert_eq!(world.state("trial-1"), "stopped");
+    assert_eq!(world.state("trial-1"), "absent", "nothing is made of what cannot start");
     world.destroy();
 }
 
