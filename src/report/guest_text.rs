@@ -39,8 +39,10 @@ impl GuestText {
     pub(crate) fn pass(&mut self, piece: &[u8]) -> Vec<u8> {
         self.rest.extend_from_slice(piece);
         let length = match self.prefix {
-            Some(_) if self.rest.len() > LONGEST_LINE => self.rest.len(),
-            Some(_) => self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1),
+            Some(_) => {
+                let lines = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+                if self.rest.len() - lines > LONGEST_LINE { self.rest.len() } else { lines }
+            }
             None => self.rest.len() - unfinished(&self.rest),
         };
         let ready: Vec<u8> = self.rest.drain(..length).collect();
@@ -185,5 +187,14 @@ mod tests {
         assert_eq!(GuestText::new(None, PLAIN).pass(b"login: "), b"login: ");
         assert_eq!(GuestText::new(Some("a | ".to_owned()), PLAIN).pass(b"login: "), b"");
         assert_eq!(drawn(Some("a | "), PLAIN, &[b"one\ntw", b"o\nlogin: "]), "a | one\na | two\na | login: \n");
+    }
+
+    #[test]
+    fn a_line_that_is_cut_by_its_piece_stays_one_however_much_goes_before_it() {
+        let many = format!("{}tw", "one\n".repeat(LONGEST_LINE));
+        let text = drawn(Some("a | "), PLAIN, &[many.as_bytes(), b"o\n"]);
+        assert_eq!(text, format!("{}a | two\n", "a | one\n".repeat(LONGEST_LINE)));
+        let endless = "x".repeat(LONGEST_LINE + 1);
+        assert!(!GuestText::new(Some("a | ".to_owned()), PLAIN).pass(endless.as_bytes()).is_empty());
     }
 }
