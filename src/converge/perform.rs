@@ -155,6 +155,7 @@ impl HostPerformer {
             Action::Create(record) => self.create(record),
             Action::Configure(record) => self.configure(record),
             Action::SetLimits(record) => done(self.engine.set_limits(record).and_then(|()| self.engine.record(record))),
+            Action::SetLinks(record) => done(self.engine.set_links(record)),
             // Recorded first: a mount that is asked for and not there is seen on the host.
             Action::SetMounts(record) => done(self.engine.record(record).and_then(|()| self.engine.set_mounts(record))),
             Action::Stop { name, timeout_s } => done(self.engine.stop(name, *timeout_s)),
@@ -196,6 +197,7 @@ impl Perform for HostPerformer {
             | Action::Create(_)
             | Action::Configure(_)
             | Action::SetLimits(_)
+            | Action::SetLinks(_)
             | Action::SetMounts(_)
             | Action::Stop { .. }
             | Action::Delete(_)

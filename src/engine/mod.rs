@@ -86,6 +86,10 @@ pub trait Engine: Send + Sync {
     /// a stopped one nothing.
     fn set_mounts(&self, record: &ContainerRecord) -> Result<(), EngineError>;
 
+    /// Gives a running container the links that `record` asks for, and takes those away that were given before and are not
+    /// among them; of a stopped one nothing. What is published still says what there was before.
+    fn set_links(&self, record: &ContainerRecord) -> Result<(), EngineError>;
+
     /// Prepares the start of a complete container: everything but the execution of its init. One that runs and has
     /// lost the process that looks after it gets another with the start.
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError>;

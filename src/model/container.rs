@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestSpec, IdRange, ImageDigest, ImageSource, IpFamily,
-    LastExit, Limits, LinkSpec, MountSpec, MountState, NetworkName, PortForward, Seccomp, SecuritySpec,
-    native_architecture,
+    Bytes, ContainerName, DeviceSpec, EngineKind, FleetName, GuestNetwork, GuestSpec, IdRange, ImageDigest,
+    ImageSource, IpFamily, LastExit, Limits, LinkSpec, MountSpec, MountState, NetworkName, PortForward, Seccomp,
+    SecuritySpec, native_architecture,
 };
 
 /// The program that runs as PID 1.
@@ -237,7 +237,7 @@ pub enum RunState {
     /// Whole, and not running.
     Stopped,
     /// Its init runs.
-    Running(Running),
+    Running(Box<Running>),
     /// Its init has ended by itself, and its monitor is about to start it again.
     Restarting(Restarting),
     /// Half made, half deleted, or left behind by a kill: what is wrong. Stopping and deleting it works.
@@ -263,6 +263,8 @@ pub struct Running {
     pub memory_used: Option<Bytes>,
     /// Its own mounts, as far as they are fleet's, those that are not asked for any more too.
     pub mounts: Vec<MountState>,
+    /// Its network namespace; nothing where it has none of its own, or is ending.
+    pub network: Option<GuestNetwork>,
     /// When it started, in seconds since 1970.
     pub started_at_s: u64,
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::{
-    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, LinkSpec, LinkWay, Listener,
-    MacAddress, PerFamily, Startable,
+    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, Listener, MacAddress, PerFamily,
+    Startable,
 };
 
 /// What a host has: everything that planning needs to know of it.
@@ -41,6 +41,10 @@ pub struct Host {
 #[expect(clippy::struct_excessive_bools, reason = "each is one of the kernel's own switches")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
+    /// The kernel's number for it.
+    pub index: u32,
+    /// The kernel's number of its other end, or of what it shares, in its own or another network namespace.
+    pub beyond: Option<u32>,
     /// What it is.
     pub kind: LinkKind,
     /// Its link-layer address.
@@ -108,16 +112,6 @@ impl Host {
             let taken = link.addresses.iter().find(|taken| overlap(subnet, **taken))?;
             Some((name.as_str(), *taken))
         })
-    }
-
-    /// Whether the host's end of `link` is there, up, and a port of its bridge; also if there is none by its nature.
-    #[must_use]
-    pub fn has_port(&self, link: &LinkSpec) -> bool {
-        if link.way != LinkWay::Bridge {
-            return true;
-        }
-        let found = self.links.get(&link.host_name);
-        found.is_some_and(|found| found.up && found.controller.as_ref() == Some(&link.parent))
     }
 }
 

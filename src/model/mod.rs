@@ -12,6 +12,7 @@ mod entrypoint;
 mod firewall;
 mod fleet;
 mod guest;
+mod guest_link;
 mod host;
 mod identity;
 mod ids;
@@ -46,6 +47,7 @@ pub use entrypoint::{Entrypoint, StopSignal, StopSignalError};
 pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
 pub use fleet::{EngineKind, Fleet, SigningKey, SigningKeys};
 pub use guest::{GuestSpec, HostEntry, Member, UserSpec, host_table, hosts_digest};
+pub use guest_link::{GuestLink, GuestNetwork, LOOPBACK, LinkFault, host_end};
 pub use host::{Forwarding, Host, Ipv6Use, LinkKind, LinkState, overlap};
 pub use identity::{MachineId, hex, stable_hash};
 pub use ids::{ID_POOL, ID_RANGE_LENGTH, IdRange};
@@ -57,7 +59,7 @@ pub use mount::{DeviceSpec, MountFault, MountIds, MountSource, MountSpec, MountS
 pub use name::{ContainerName, FleetName, NameError, NetworkName};
 pub use network::{
     Destination, Egress, IpvlanMode, LinkSpec, LinkWay, MacAddress, MacvlanMode, NetworkSpec, NetworkState,
-    OuterNetwork, bridge_mac, bridge_mark,
+    OuterNetwork, USUAL_MTU, bridge_mac, bridge_mark,
 };
 pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{FleetName, IpFamily, Ipv6Use, NetworkName, stable_hash};
 
+/// How long packets are on a link of which nothing is said (`ETH_DATA_LEN`).
+pub const USUAL_MTU: u32 = 1500;
+
 /// A link-layer address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -160,6 +163,14 @@ impl IpvlanMode {
         [("l2", IpvlanMode::L2), ("l3", IpvlanMode::L3), ("l3s", IpvlanMode::L3s)];
 }
 
+impl LinkWay {
+    /// Whether links of both ways are of one kind, whatever their modes.
+    #[must_use]
+    pub fn is_kind_of(self, other: LinkWay) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
 impl NetworkSpec {
     /// Its subnet of `family`.
     #[must_use]
@@ -186,6 +197,13 @@ impl NetworkSpec {
         let gateways = [Some(IpAddr::from(self.gateway)), self.gateway6().map(IpAddr::from)];
         let both = gateways.into_iter().zip(IpFamily::ALL);
         both.filter_map(|(gateway, family)| IpNet::new(gateway?, self.subnet_of(family)?.prefix_len()).ok())
+    }
+
+    /// How long packets may be on the bridge, in bytes: on one that is told nothing, as long as on the links that are made
+    /// for it.
+    #[must_use]
+    pub fn bridge_mtu(&self) -> u32 {
+        self.mtu.unwrap_or(USUAL_MTU)
     }
 
     /// What the host does with IPv6 on the bridge.
@@ -311,6 +329,17 @@ pub struct LinkSpec {
 }
 
 impl LinkSpec {
+    /// The link-layer address of the host's end.
+    ///
+    /// It is a high one, for a bridge that was given none has the lowest of its ports', and would change it for a new
+    /// one's. No guest has it: all its other bytes are the opposite of the guest's.
+    #[must_use]
+    pub fn host_mac(&self) -> MacAddress {
+        let mut bytes = self.mac.0.map(|byte| !byte);
+        bytes[0] = 0xfe;
+        MacAddress(bytes)
+    }
+
     /// The guest's addresses on it, with the subnets' prefix lengths.
     pub fn addresses(&self) -> impl Iterator<Item = IpNet> {
         self.address.map(IpNet::from).into_iter().chain(self.address6.map(IpNet::from))

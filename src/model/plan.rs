@@ -98,6 +98,8 @@ pub enum Action {
     Configure(Box<ContainerRecord>),
     /// Set the limits of a container, in the kernel if it runs, and record it.
     SetLimits(Box<ContainerRecord>),
+    /// Make, change and remove the links of a container, if it runs. What is recorded of them is for who configures it.
+    SetLinks(Box<ContainerRecord>),
     /// Record the mounts of a container and, if it runs, mount and unmount what it takes.
     SetMounts(Box<ContainerRecord>),
     /// Start it; done when its init runs.
@@ -132,6 +134,7 @@ impl Action {
             Action::Create(_) => "create",
             Action::Configure(_) => "configure",
             Action::SetLimits(_) => "limits",
+            Action::SetLinks(_) => "links",
             Action::SetMounts(_) => "mounts",
             Action::Start(_) => "start",
             Action::Adopt(_) => "adopt",
@@ -153,6 +156,7 @@ impl Action {
             Action::Create(record)
             | Action::Configure(record)
             | Action::SetLimits(record)
+            | Action::SetLinks(record)
             | Action::SetMounts(record) => record.spec.name.to_string(),
             Action::Start(name) | Action::Adopt(name) | Action::Stop { name, .. } | Action::Delete(name) => {
                 name.to_string()

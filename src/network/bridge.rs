@@ -19,6 +19,7 @@ use crate::model::{
 pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), NetworkError> {
     let handle = connect()?;
     let bridge = &network.bridge;
+    take_name(&handle, network).await?;
     if state_of(&handle, network).await? == NetworkState::Absent {
         let link = LinkBridge::new(bridge).address(network.mac.0.to_vec());
         let link = link.append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP)).build();
@@ -32,7 +33,7 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
     })?;
     let (index, link) = find(&handle, bridge).await?;
     let mark = bridge_mark(fleet, &network.name);
-    let mtu = network.mtu.filter(|mtu| *mtu != link.mtu);
+    let mtu = Some(network.bridge_mtu()).filter(|mtu| *mtu != link.mtu);
     if !link.up || link.group != BRIDGE_GROUP || link.alias.as_ref() != Some(&mark) || mtu.is_some() {
         let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up();
         let up = up.append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP));
@@ -61,6 +62,25 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
     }
 }
 
+/// Gives the bridge its name, if it is there under another: it keeps its ports. Kernels before 6.2 take a name only of one
+/// that is down.
+async fn take_name(handle: &Handle, network: &NetworkSpec) -> Result<(), NetworkError> {
+    let links = read_links(handle).await?;
+    let is_ours = |link: &LinkState| link.kind == LinkKind::Bridge && link.mac == Some(network.mac);
+    if links.values().any(|(name, _)| *name == network.bridge) {
+        return Ok(());
+    }
+    let Some((index, (former, _))) = links.into_iter().find(|(_, (_, link))| is_ours(link)) else { return Ok(()) };
+    let link = || LinkMessageBuilder::<LinkUnspec>::default().index(index);
+    let named = || link().name(&network.bridge).build();
+    if handle.link().set(named()).execute().await.is_ok() {
+        return Ok(());
+    }
+    let failed = || NetworkError::request(format!("cannot rename the bridge `{former}` to `{}`", network.bridge));
+    handle.link().set(link().down().build()).execute().await.map_err(failed())?;
+    handle.link().set(named()).execute().await.map_err(failed())
+}
+
 /// Removes the bridge `bridge` if it is the one that is known by `mac`.
 pub async fn delete(bridge: &str, mac: MacAddress) -> Result<(), NetworkError> {
     let handle = connect()?;
@@ -82,7 +102,7 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
         NetworkState::Foreign
     } else if link.up
         && link.group == BRIDGE_GROUP
-        && network.mtu.is_none_or(|mtu| mtu == link.mtu)
+        && network.bridge_mtu() == link.mtu
         && network.host_addresses().collect::<BTreeSet<_>>() == link.addresses.iter().copied().collect()
         && ipv6_use(&network.bridge) == network.ipv6()
     {

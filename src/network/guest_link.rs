@@ -1,6 +1,7 @@
 //! The links of a container, each born inside it: one end of a veth(4) pair, or a share of a link of the host's.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,28 +17,46 @@ use super::address::{address_message, default_route_message};
 use super::parameters::set_ipv6;
 use super::socket::RouteSocket;
 use super::traffic::isolate;
-use crate::model::{IpvlanMode, LinkSpec, LinkWay, MacAddress, MacvlanMode};
+use crate::model::{IpvlanMode, LOOPBACK, LinkSpec, LinkWay, MacvlanMode, USUAL_MTU};
 
-/// Makes a link of a container in the network namespace of process `pid`, in one request.
-pub fn connect_guest(link: &LinkSpec, pid: u32) -> io::Result<()> {
+/// Where a container's links are born.
+#[derive(Debug, Clone, Copy)]
+pub enum GuestPlace<'a> {
+    /// In the network namespace of this process.
+    Process(u32),
+    /// In this one.
+    Namespace(BorrowedFd<'a>),
+}
+
+impl GuestPlace<'_> {
+    fn attribute(self) -> LinkAttribute {
+        match self {
+            GuestPlace::Process(pid) => LinkAttribute::NetNsPid(pid),
+            GuestPlace::Namespace(namespace) => LinkAttribute::NetNsFd(namespace.as_raw_fd()),
+        }
+    }
+}
+
+/// Makes a link of a container, in one request.
+pub fn connect_guest(link: &LinkSpec, place: GuestPlace<'_>) -> io::Result<()> {
     let parent = if_nametoindex(link.parent.as_str())?;
     match link.way {
-        LinkWay::Bridge => make_port(link, parent, pid),
+        LinkWay::Bridge => make_port(link, parent, place),
         LinkWay::Macvlan(mode) => {
             let builder = LinkMacVlan::new(&link.host_name, parent, macvlan_mode(mode)).address(link.mac.0.to_vec());
-            make_sublink(builder, link, pid)
+            make_sublink(builder, link, place)
         }
         LinkWay::Ipvlan(mode) => {
             let builder = LinkIpVlan::new(&link.host_name, parent, ipvlan_mode(mode));
-            make_sublink(builder, link, pid)
+            make_sublink(builder, link, place)
         }
     }
 }
 
 /// It is born under the name that nothing else on the host has: the kernel looks for what has its name where the
 /// request comes from, and not where the link goes.
-fn make_sublink<T>(builder: LinkMessageBuilder<T>, link: &LinkSpec, pid: u32) -> io::Result<()> {
-    let builder = builder.setns_by_pid(pid);
+fn make_sublink<T>(builder: LinkMessageBuilder<T>, link: &LinkSpec, place: GuestPlace<'_>) -> io::Result<()> {
+    let builder = builder.append_extra_attribute(place.attribute());
     let builder = match link.mtu {
         Some(mtu) => builder.mtu(mtu),
         None => builder,
@@ -66,17 +85,14 @@ fn ipvlan_mode(mode: IpvlanMode) -> IpVlanMode {
 /// inside. A left-over of the same name is replaced. Isolation takes a second request.
 ///
 /// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
-fn make_port(link: &LinkSpec, bridge: u32, pid: u32) -> io::Result<()> {
+fn make_port(link: &LinkSpec, bridge: u32, place: GuestPlace<'_>) -> io::Result<()> {
     let mut inside = LinkMessage::default();
-    inside.attributes = vec![
-        LinkAttribute::IfName(link.name.clone()),
-        LinkAttribute::Address(link.mac.0.to_vec()),
-        LinkAttribute::NetNsPid(pid),
-    ];
+    inside.attributes =
+        vec![LinkAttribute::IfName(link.name.clone()), LinkAttribute::Address(link.mac.0.to_vec()), place.attribute()];
     inside.attributes.extend(link.mtu.map(LinkAttribute::Mtu));
     let mut pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(&link.host_name)
-        .address(host_mac(link.mac))
+        .address(link.host_mac().0.to_vec())
         .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)))
         .controller(bridge)
         .up()
@@ -89,13 +105,6 @@ fn make_port(link: &LinkSpec, bridge: u32, pid: u32) -> io::Result<()> {
     if link.isolated { made.and_then(|()| isolate(&link.host_name, true)) } else { made }
 }
 
-/// A high address, for a bridge that was given none has the lowest of its ports', and would change it for a new one's.
-/// No guest has it: all its other bytes are the opposite of the guest's.
-fn host_mac(mac: MacAddress) -> Vec<u8> {
-    let [_, rest @ ..] = mac.0;
-    std::iter::once(0xfe).chain(rest.map(|byte| !byte)).collect()
-}
-
 fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io::Result<()> {
     let made = socket.request(RouteNetlinkMessage::NewLink(pair.clone()), NLM_F_CREATE | NLM_F_EXCL);
     match made {
@@ -106,12 +115,6 @@ fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io
         other => other,
     }
 }
-
-/// How long packets are on a link of which nothing is said (`ETH_DATA_LEN`).
-const USUAL_MTU: u32 = 1500;
-
-/// `lo` is the first link of every network namespace (`LOOPBACK_IFINDEX` of the kernel).
-const LOOPBACK: u32 = 1;
 
 /// How long the kernel may take to take network namespaces apart.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
@@ -131,7 +134,7 @@ pub fn await_removal(host_name: &str) -> io::Result<()> {
 }
 
 /// Removes the host end `host_name`, and with it the whole pair. One that is absent is removed already.
-fn remove_link(host_name: &str) -> io::Result<()> {
+pub(super) fn remove_link(host_name: &str) -> io::Result<()> {
     let Ok(index) = if_nametoindex(host_name) else { return Ok(()) };
     let message = LinkMessageBuilder::<LinkUnspec>::default().index(index).build();
     match RouteSocket::open()?.request(RouteNetlinkMessage::DelLink(message), 0) {

@@ -1,11 +1,13 @@
 //! The host's links and routes as found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::resume_unwind;
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
+use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
     InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -15,6 +17,7 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 
 use super::NetworkError;
 use super::parameters::{follows_routers, ipv6_use, takes_loopback};
+use super::socket::RouteSocket;
 use crate::model::{Ipv6Use, LinkKind, LinkState, MacAddress};
 
 /// Links by name, and routes with the links that they lead to.
@@ -58,15 +61,7 @@ pub(super) fn connect() -> Result<Handle, NetworkError> {
 pub(super) async fn read_links(handle: &Handle) -> Result<BTreeMap<u32, (String, LinkState)>, NetworkError> {
     let failed = || NetworkError::request("cannot read the host's links");
     let messages: Vec<LinkMessage> = handle.link().get().execute().try_collect().await.map_err(failed())?;
-    let names: BTreeMap<u32, String> =
-        messages.iter().filter_map(|message| Some((message.header.index, name_of(message)?))).collect();
-    let mut links: BTreeMap<u32, (String, LinkState)> = messages
-        .iter()
-        .filter_map(|message| {
-            let index = message.header.index;
-            Some((index, (names.get(&index)?.clone(), link_state(message, &names))))
-        })
-        .collect();
+    let mut links = states_of(&messages);
     let mut addresses = handle.address().get().execute();
     while let Some(message) = addresses.try_next().await.map_err(failed())? {
         let Some((_, link)) = links.get_mut(&message.header.index) else { continue };
@@ -74,6 +69,42 @@ pub(super) async fn read_links(handle: &Handle) -> Result<BTreeMap<u32, (String,
         link.follows_router |= is_from_advertisement(&message);
     }
     Ok(links)
+}
+
+/// All links by index, each with its name, without their addresses; for who cannot wait otherwise.
+pub(super) fn read_links_without_addresses(socket: &mut RouteSocket) -> io::Result<BTreeMap<u32, (String, LinkState)>> {
+    let messages = socket.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+    let links = messages.into_iter().filter_map(|message| match message {
+        RouteNetlinkMessage::NewLink(link) => Some(link),
+        _ => None,
+    });
+    Ok(states_of(&links.collect::<Vec<_>>()))
+}
+
+/// Those of the host's links that have one of `names`, without their addresses.
+pub(super) fn read_links_named<'n>(
+    socket: &mut RouteSocket,
+    names: impl Iterator<Item = &'n str>,
+) -> io::Result<BTreeMap<String, LinkState>> {
+    let mut messages = Vec::new();
+    for name in names.collect::<BTreeSet<_>>() {
+        let mut asked = LinkMessage::default();
+        asked.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        if let Some(RouteNetlinkMessage::NewLink(link)) = socket.get(RouteNetlinkMessage::GetLink(asked))? {
+            messages.push(link);
+        }
+    }
+    Ok(states_of(&messages).into_values().collect())
+}
+
+fn states_of(messages: &[LinkMessage]) -> BTreeMap<u32, (String, LinkState)> {
+    let names: BTreeMap<u32, String> =
+        messages.iter().filter_map(|message| Some((message.header.index, name_of(message)?))).collect();
+    let state = |message: &LinkMessage| {
+        let index = message.header.index;
+        Some((index, (names.get(&index)?.clone(), link_state(message, &names))))
+    };
+    messages.iter().filter_map(state).collect()
 }
 
 fn address_of(message: &AddressMessage) -> Option<IpNet> {
@@ -112,6 +143,8 @@ fn name_of(message: &LinkMessage) -> Option<String> {
 
 fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState {
     let mut link = LinkState {
+        index: message.header.index,
+        beyond: None,
         kind: LinkKind::Other,
         mac: None,
         up: message.header.flags.contains(LinkFlags::Up),
@@ -129,6 +162,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         match attribute {
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddress),
             LinkAttribute::Controller(index) => link.controller = names.get(index).cloned(),
+            LinkAttribute::Link(index) => link.beyond = Some(*index),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Group(group) => link.group = *group,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),

@@ -4,17 +4,24 @@
 //! at [`connect_guest`] for a container's links, which its single-threaded monitor makes. This room knows no engines.
 
 mod address;
+mod attributes;
 mod bridge;
+mod guest_change;
 mod guest_link;
+mod guest_links;
 mod links;
 mod listeners;
+mod messages;
+mod namespace;
 mod nft;
 mod parameters;
 mod socket;
 mod traffic;
 
 pub use bridge::{delete, ensure};
-pub use guest_link::{await_removal, configure_inside, connect_guest, knows_way, name_inside};
+pub use guest_change::set_guest_links;
+pub use guest_link::{GuestPlace, await_removal, configure_inside, connect_guest, knows_way, name_inside};
+pub use guest_links::read_guest_links;
 pub use links::observe;
 pub use listeners::read_listeners;
 pub use nft::{read_firewall, write_chains};

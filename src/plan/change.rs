@@ -47,7 +47,12 @@ impl<'a> Changes<'a> {
                     return;
                 }
                 let others = words(&differences, |remedy| match remedy {
-                    Remedy::ConfigureAndRestart | Remedy::Configure | Remedy::SetLimits | Remedy::SetMounts => true,
+                    Remedy::ConfigureAndRestart
+                    | Remedy::Configure
+                    | Remedy::SetLimits
+                    | Remedy::SetLinks
+                    | Remedy::SetLinksAndConfigure
+                    | Remedy::SetMounts => true,
                     Remedy::Rebuild | Remedy::Restart | Remedy::Start | Remedy::Adopt => false,
                 });
                 let reason = [rebuild, others].concat().join(", ");
@@ -117,6 +122,7 @@ impl<'a> Changes<'a> {
     /// What needs a restart is written while the container is down: were it written before the stop, a kill between
     /// the two would leave a record that says what is not in force. Limits come after the files, because both steps
     /// record all that is asked for, and a limit that was not set is seen on the host while a file is not. So do mounts.
+    /// Links come first: as long as they are not changed, the record has to say what they were.
     fn change(
         &mut self,
         spec: &ContainerSpec,
@@ -125,14 +131,16 @@ impl<'a> Changes<'a> {
         differences: &[Difference],
     ) {
         let of = |wanted: &[Remedy]| words(differences, |remedy| wanted.contains(&remedy));
-        let configure = of(&[Remedy::Configure, Remedy::ConfigureAndRestart]);
+        let is_running = matches!(activity, Activity::Running(_));
+        let configure = of(&[Remedy::Configure, Remedy::ConfigureAndRestart, Remedy::SetLinksAndConfigure]);
+        let links = if is_running { of(&[Remedy::SetLinks, Remedy::SetLinksAndConfigure]) } else { Vec::new() };
         let limits = of(&[Remedy::SetLimits]);
         let mounts = of(&[Remedy::SetMounts]);
         let restarts = match activity {
             Activity::Stopped => false,
             Activity::Running(_) => !of(&[Remedy::ConfigureAndRestart, Remedy::Restart]).is_empty(),
             // Files written while it is being started would be seen by half of it.
-            Activity::Restarting => !of(&[Remedy::Configure, Remedy::ConfigureAndRestart]).is_empty(),
+            Activity::Restarting => !configure.is_empty(),
         };
         let consequence = match (restarts, activity) {
             (true, _) => Consequence::Restart,
@@ -143,15 +151,22 @@ impl<'a> Changes<'a> {
         let all = words(differences, |_| true).join(", ");
         let reason = |own: &[String]| if restarts { all.clone() } else { own.join(", ") };
         let next = || Box::new(self.record(spec, record.image.clone(), record.ids));
+        // A start makes them as they are recorded.
+        let links = (!links.is_empty() && !restarts).then(|| (Action::SetLinks(next()), reason(&links)));
         let configure = (!configure.is_empty()).then(|| (Action::Configure(next()), reason(&configure)));
         let limits = (!limits.is_empty()).then(|| (Action::SetLimits(next()), reason(&limits)));
         let mounts = (!mounts.is_empty()).then(|| (Action::SetMounts(next()), reason(&mounts)));
 
         let mut last =
             restarts.then(|| self.stop(&spec.name, record, record.spec.stop_timeout_s, &all, Consequence::Restart));
-        for (action, reason) in [configure, limits, mounts].into_iter().flatten() {
+        for (action, reason) in [links, configure, limits, mounts].into_iter().flatten() {
+            let sets_links = matches!(action, Action::SetLinks(_));
             let step = self.draft.add(action, reason, consequence.clone());
             self.draft.wait(step, last);
+            if sets_links {
+                self.draft.wait(step, self.ground.needed_by(spec));
+                self.handover.changes(&record.spec, spec, step);
+            }
             last = Some(step);
         }
         let (start, adopt) = (of(&[Remedy::Start]), of(&[Remedy::Adopt]));

@@ -28,6 +28,10 @@ pub(super) enum Remedy {
     Configure,
     /// New values in the kernel.
     SetLimits,
+    /// Links to be made, changed or removed.
+    SetLinks,
+    /// The same, and new files in the guest and a new record that tell of it.
+    SetLinksAndConfigure,
     /// Something to be mounted or unmounted.
     SetMounts,
     /// A stop and a start.
@@ -69,6 +73,7 @@ pub(super) fn differences(
     found.compare(Remedy::ConfigureAndRestart, "arch", &old.arch, arch);
     found.compare(Remedy::ConfigureAndRestart, "init", &init_word(&old.init), &init_word(init));
     compare_links::compare(&mut found, old, spec);
+    compare_links::compare_found(&mut found, scene.host, old, spec, activity.network());
     compare_access::security(&mut found, &old.security, security);
     compare_mounts::compare(&mut found, &old.mounts, mounts, activity.mounts());
     compare_access::devices(&mut found, &old.devices, devices);
@@ -84,7 +89,7 @@ pub(super) fn differences(
     found.compare(Remedy::Configure, "stop_timeout", &seconds(old.stop_timeout_s), &seconds(*stop_timeout_s));
     // The monitor looks it up when the init has ended.
     found.compare(Remedy::Configure, "restart", &restart_word(old.restart), &restart_word(*restart));
-    compare_run(&mut found, scene, record, activity);
+    compare_run(&mut found, activity);
     found.0
 }
 
@@ -181,7 +186,7 @@ fn compare_bootstrap(found: &mut Differences, old: &Bootstrap, new: &Bootstrap) 
     }
 }
 
-fn compare_run(found: &mut Differences, scene: &Scene, record: &ContainerRecord, activity: Activity<'_>) {
+fn compare_run(found: &mut Differences, activity: Activity<'_>) {
     match activity {
         Activity::Stopped => found.note(Remedy::Start, "it is stopped"),
         // Its monitor is at it, with pauses that keep a container which ends at once from wearing out the host.
@@ -193,9 +198,6 @@ fn compare_run(found: &mut Differences, scene: &Scene, record: &ContainerRecord,
             }
             if running.is_stopping {
                 found.note(Remedy::Restart, "it was being stopped");
-            }
-            if !record.spec.links.iter().all(|link| scene.host.has_port(link)) {
-                found.note(Remedy::Restart, "its network link is missing");
             }
         }
     }

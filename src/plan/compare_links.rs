@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::compare::{Differences, Remedy};
-use crate::model::{ContainerSpec, IpFamily, IpvlanMode, LinkSpec, LinkWay, MacvlanMode};
+use crate::model::{ContainerSpec, GuestNetwork, Host, IpFamily, IpvlanMode, LinkSpec, LinkWay, MacvlanMode};
 
 pub(super) fn compare(found: &mut Differences, before: &ContainerSpec, after: &ContainerSpec) {
     let (old, new) = (&before.links, &after.links);
@@ -11,10 +11,41 @@ pub(super) fn compare(found: &mut Differences, before: &ContainerSpec, after: &C
         let host = spec.is_on_host_network.then(|| "host".to_owned());
         spec.links.iter().map(|link| link.network.to_string()).chain(host).map(|name| (name, ())).collect()
     };
-    found.compare_named(Remedy::ConfigureAndRestart, "networks", &networks(before), &networks(after));
+    // A process does not change its network namespace while it runs.
+    let is_moved = before.is_on_host_network != after.is_on_host_network;
+    let remedy = if is_moved { Remedy::ConfigureAndRestart } else { Remedy::SetLinksAndConfigure };
+    found.compare_named(remedy, "networks", &networks(before), &networks(after));
     for link in new {
         if let Some(old) = old.iter().find(|old| old.network == link.network) {
             compare_link(found, old, link);
+        }
+    }
+}
+
+/// Compares what a running container is found to have with what is asked for, unless its record differs from that anyway.
+pub(super) fn compare_found(
+    found: &mut Differences,
+    host: &Host,
+    before: &ContainerSpec,
+    after: &ContainerSpec,
+    running: Option<&GuestNetwork>,
+) {
+    let Some(network) = running else { return };
+    let are_given = |given: &[LinkSpec]| {
+        given.len() == after.links.len() && given.iter().zip(&after.links).all(|(one, other)| one.is_given_as(other))
+    };
+    if !are_given(&before.links) || before.is_on_host_network != after.is_on_host_network {
+        return;
+    }
+    if !are_given(&network.given) {
+        found.note(Remedy::SetLinks, "a change of its links was interrupted");
+    }
+    if !network.has_loopback() {
+        found.note(Remedy::SetLinks, "link lo is down");
+    }
+    for link in &after.links {
+        for fault in network.faults(link, &host.links) {
+            found.note(Remedy::SetLinks, format!("link {} {fault}", link.name));
         }
     }
 }
@@ -34,7 +65,7 @@ fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
         mtu,
         isolated,
     } = new;
-    let remedy = Remedy::ConfigureAndRestart;
+    let remedy = Remedy::SetLinksAndConfigure;
     let field = |field: &str| if network.is_default() { field.to_owned() } else { format!("{network}: {field}") };
     for (key, family) in [("ip", IpFamily::Ipv4), ("ip6", IpFamily::Ipv6)] {
         match (old.address_of(family), new.address_of(family)) {

@@ -3,7 +3,8 @@
 use super::compare::{self, Difference, Remedy};
 use super::{Scene, conflict};
 use crate::model::{
-    Conflict, ContainerName, ContainerRecord, ContainerSpec, Limits, MountState, Ownership, RunState, Running,
+    Conflict, ContainerName, ContainerRecord, ContainerSpec, GuestNetwork, Limits, MountState, Ownership, RunState,
+    Running,
 };
 
 /// What is on the host under the name of a container of the fleet.
@@ -50,6 +51,14 @@ impl Activity<'_> {
     pub(super) fn limits(&self) -> Option<&Limits> {
         match self {
             Activity::Running(running) => Some(&running.limits),
+            Activity::Stopped | Activity::Restarting => None,
+        }
+    }
+
+    /// Its network namespace, if it runs and has one of its own.
+    pub(super) fn network(&self) -> Option<&GuestNetwork> {
+        match self {
+            Activity::Running(running) => running.network.as_ref(),
             Activity::Stopped | Activity::Restarting => None,
         }
     }

@@ -9,8 +9,14 @@ use crate::model::{ContainerName, ContainerSpec, LinkSpec};
 /// The addresses that change hands.
 #[derive(Debug, Default)]
 pub(super) struct Handover {
+    /// By containers that stop.
     given_up: BTreeMap<IpAddr, Vec<(ContainerName, Place)>>,
+    /// By containers that run on.
+    exchanged: BTreeMap<IpAddr, Vec<(ContainerName, Place)>>,
+    /// By containers that start.
     wanted: Vec<(IpAddr, ContainerName, Place)>,
+    /// By containers that run on.
+    wanted_live: Vec<(IpAddr, ContainerName, Place)>,
 }
 
 impl Handover {
@@ -26,11 +32,29 @@ impl Handover {
         self.wanted.extend(addresses(spec).map(|address| (address, spec.name.clone(), start)));
     }
 
-    /// Makes each start wait until nobody else has its addresses. No cycle can come of it: no stop waits for a start.
+    /// The container that was as `before` becomes `after` in the step `change`, and runs on.
+    pub(super) fn changes(&mut self, before: &ContainerSpec, after: &ContainerSpec, change: Place) {
+        let (old, new): (Vec<IpAddr>, Vec<IpAddr>) = (addresses(before).collect(), addresses(after).collect());
+        for address in old.iter().filter(|address| !new.contains(address)) {
+            self.exchanged.entry(*address).or_default().push((before.name.clone(), change));
+        }
+        let wanted = new.iter().filter(|address| !old.contains(address));
+        self.wanted_live.extend(wanted.map(|address| (*address, after.name.clone(), change)));
+    }
+
+    /// Makes each start wait until nobody else has its addresses, and each change for stops alone: running containers may
+    /// trade theirs, and each says where its own are when it has them. No cycle can come of it: no stop waits for a change
+    /// or a start, and no change for a start.
     pub(super) fn settle(self, draft: &mut Draft) {
-        for (address, name, start) in self.wanted {
-            let stops = self.given_up.get(&address).into_iter().flatten();
-            draft.wait(start, stops.filter(|(other, _)| *other != name).map(|(_, stop)| *stop));
+        let stops = |address: &IpAddr| self.given_up.get(address).into_iter().flatten();
+        let changes = |address: &IpAddr| self.exchanged.get(address).into_iter().flatten();
+        for (address, name, start) in &self.wanted {
+            let former = stops(address).chain(changes(address)).filter(|(other, _)| other != name);
+            draft.wait(*start, former.map(|(_, step)| *step));
+        }
+        for (address, name, change) in &self.wanted_live {
+            let former = stops(address).filter(|(other, _)| other != name);
+            draft.wait(*change, former.map(|(_, step)| *step));
         }
     }
 }

@@ -80,30 +80,42 @@ fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option
     Some(draft.add(action, reason, consequence))
 }
 
-/// Adds the steps that remove bridges of this fleet that it has no more use for: those of networks without members, and
-/// those that the fleet file gave other names before.
+/// Adds the steps that remove bridges of this fleet that it has no more use for: those of networks without members.
 pub(super) fn delete(scene: &Scene, ground: &Ground, draft: &mut Draft) {
     // Nobody is asked to shut down where everybody goes: the kernel takes the bridge apart meanwhile, which is most of
     // what a small fleet's end takes. Its rules stay until the last of its members is gone.
-    let leaving = if scene.fleet.containers.is_empty() {
-        Vec::new()
-    } else {
-        draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::DeleteRules { .. }))
-    };
-    let used: BTreeMap<&NetworkName, &String> =
-        scene.fleet.networks_in_use().map(|network| (&network.name, &network.bridge)).collect();
+    let goes_with_all = scene.fleet.containers.is_empty();
+    let stops = draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_)));
+    let others = draft.places(|action| matches!(action, Action::SetLinks(_) | Action::DeleteRules { .. }));
+    let used: BTreeMap<&NetworkName, &NetworkSpec> =
+        scene.fleet.networks_in_use().map(|network| (&network.name, network)).collect();
     for (bridge, link) in &scene.host.links {
         let (Some(network), Some(mac)) = (scene.fleet.network_of(link), link.mac) else { continue };
-        let reason = match used.get(&network) {
-            Some(name) if *name == bridge => continue,
-            Some(name) => format!("bridge is now `{name}`"),
-            None => unused_reason(scene, &network),
-        };
+        // One that has another name than it should is renamed.
+        if used.contains_key(&network) {
+            continue;
+        }
+        let reason = unused_reason(scene, &network);
         let delete = draft.add(Action::DeleteNetwork { bridge: bridge.clone(), mac }, reason, Consequence::None);
-        draft.wait(delete, leaving.iter().copied());
-        // Another may get the addresses.
-        for ensure in ground.bridges.values() {
-            draft.wait(*ensure, [delete]);
+        if goes_with_all {
+            continue;
+        }
+        draft.wait(delete, stops.iter().copied());
+        // Another that gets its addresses waits for it, and whoever moves there waits for that.
+        let overlaps = |other: &NetworkSpec| {
+            other.subnets().any(|subnet| link.addresses.iter().any(|taken| overlap(subnet, *taken)))
+        };
+        let heirs: Vec<Place> = ground
+            .bridges
+            .iter()
+            .filter(|(name, _)| used.get(name).is_some_and(|other| overlaps(other)))
+            .map(|(_, ensure)| *ensure)
+            .collect();
+        if heirs.is_empty() {
+            draft.wait(delete, others.iter().copied());
+        }
+        for ensure in heirs {
+            draft.wait(ensure, [delete]);
         }
     }
 }
@@ -119,6 +131,7 @@ pub(super) fn unused_reason(scene: &Scene, network: &NetworkName) -> String {
 
 fn state(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> NetworkState {
     match host.links.get(&network.bridge) {
+        None if former_name(network, host).is_some() => NetworkState::Broken,
         None => NetworkState::Absent,
         Some(link) if !is_ours(network, link) => NetworkState::Foreign,
         Some(link) if lacks(fleet, network, link).is_empty() => NetworkState::Ready,
@@ -126,12 +139,24 @@ fn state(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> NetworkState 
     }
 }
 
+/// The name of the network's bridge, if it is there under another one than it should.
+fn former_name<'h>(network: &NetworkSpec, host: &'h Host) -> Option<&'h String> {
+    host.links.iter().find(|(name, link)| **name != network.bridge && is_ours(network, link)).map(|(name, _)| name)
+}
+
 fn is_ours(network: &NetworkSpec, link: &LinkState) -> bool {
     link.kind == LinkKind::Bridge && link.mac == Some(network.mac)
 }
 
 fn what_is_broken(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> String {
-    host.links.get(&network.bridge).map(|link| lacks(fleet, network, link).join(", ")).unwrap_or_default()
+    if let Some(link) = host.links.get(&network.bridge) {
+        return lacks(fleet, network, link).join(", ");
+    }
+    let Some((former, link)) = former_name(network, host).and_then(|name| host.links.get_key_value(name)) else {
+        return String::new();
+    };
+    let called = format!("bridge {former} → {}", network.bridge);
+    std::iter::once(called).chain(lacks(fleet, network, link)).collect::<Vec<_>>().join(", ")
 }
 
 fn lacks(fleet: &FleetName, network: &NetworkSpec, link: &LinkState) -> Vec<String> {
@@ -146,8 +171,8 @@ fn lacks(fleet: &FleetName, network: &NetworkSpec, link: &LinkState) -> Vec<Stri
     if link.group != BRIDGE_GROUP {
         lacks.push("it is not in the group of fleets' bridges".to_owned());
     }
-    if let Some(mtu) = network.mtu.filter(|mtu| *mtu != link.mtu) {
-        lacks.push(format!("mtu {} → {mtu}", link.mtu));
+    if network.bridge_mtu() != link.mtu {
+        lacks.push(format!("mtu {} → {}", link.mtu, network.bridge_mtu()));
     }
     // The first version of fleet made bridges without, of the default network only.
     if !network.name.is_default() && link.alias.as_ref() != Some(&bridge_mark(fleet, &network.name)) {

@@ -90,7 +90,8 @@ fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &
 /// Adds the steps that take away the rules of networks that nobody uses, after the last of those that may need them, and
 /// what the last fleet of the host leaves.
 pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
-    let leaving = draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_)));
+    let leaving =
+        draft.places(|action| matches!(action, Action::Stop { .. } | Action::Delete(_) | Action::SetLinks(_)));
     let used: BTreeSet<&NetworkName> = scene.fleet.networks_in_use().map(|network| &network.name).collect();
     let own = scene.fleet.name.as_str();
     let owners = scene.host.firewall.chains.keys().filter_map(|chain| Hook::owner_of(chain));

@@ -80,6 +80,7 @@ impl Kind {
             Action::Create(_)
             | Action::Configure(_)
             | Action::SetLimits(_)
+            | Action::SetLinks(_)
             | Action::SetMounts(_)
             | Action::Start(_)
             | Action::Adopt(_)
@@ -117,7 +118,10 @@ fn change_of(of_one: &[&Step]) -> Change {
     let creates = any(|action| matches!(action, Action::Create(_)));
     let deletes = any(|action| matches!(action, Action::Delete(_)));
     let alters = any(|action| {
-        matches!(action, Action::Configure(_) | Action::SetLimits(_) | Action::SetMounts(_) | Action::Adopt(_))
+        matches!(
+            action,
+            Action::Configure(_) | Action::SetLimits(_) | Action::SetLinks(_) | Action::SetMounts(_) | Action::Adopt(_)
+        )
     });
     let starts = any(|action| matches!(action, Action::Start(_)));
     let stops = any(|action| matches!(action, Action::Stop { .. }));
@@ -177,6 +181,7 @@ fn creation(steps: &[&Step]) -> String {
             Action::Stop { .. }
             | Action::Configure(_)
             | Action::SetLimits(_)
+            | Action::SetLinks(_)
             | Action::SetMounts(_)
             | Action::Adopt(_)
             | Action::EnsureNetwork { .. }

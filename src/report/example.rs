@@ -117,11 +117,12 @@ pub(super) fn running_host(names: &[&str]) -> Host {
             limits: record.spec.limits.clone(),
             memory_used: Some(Bytes(1 << 20)),
             mounts: Vec::new(),
+            network: None,
             started_at_s: 1000,
         };
         let name = record.spec.name.clone();
         let ownership = Ownership::Ours(record);
-        (name.clone(), ContainerState { name, ownership, run: RunState::Running(running), last_exit: None })
+        (name.clone(), ContainerState { name, ownership, run: RunState::Running(Box::new(running)), last_exit: None })
     });
     Host { containers: states.collect(), ..Host::default() }
 }

@@ -138,6 +138,7 @@ fn done_line(step: &Step, took: Duration) -> String {
         Action::Create(_) => "created",
         Action::Configure(_) => "configured",
         Action::SetLimits(_) => "limits set",
+        Action::SetLinks(_) => "links set",
         Action::SetMounts(_) => "mounts set",
         Action::Start(_) => "started",
         Action::Adopt(_) => "has a monitor again",

@@ -126,16 +126,15 @@ fn a_new_member_is_made_known_to_the_others() {
 }
 
 #[test]
-fn a_new_address_is_written_while_the_container_is_down() {
+fn a_new_address_is_given_while_the_container_runs() {
     let text = changed(|spec| {
         spec.links[0].address = "10.42.0.99/24".parse().ok();
         spec.limits.memory = None;
     });
     insta::assert_snapshot!(text, @r"
-    + stop:a  memory 256MiB → none, ip 10.42.0.11 → 10.42.0.99  (Restart)
-    + configure:a  memory 256MiB → none, ip 10.42.0.11 → 10.42.0.99  (Restart)  after [stop:a]
-    + limits:a  memory 256MiB → none, ip 10.42.0.11 → 10.42.0.99  (Restart)  after [configure:a]
-    + start:a  memory 256MiB → none, ip 10.42.0.11 → 10.42.0.99  (Restart)  after [limits:a]
+    + links:a  ip 10.42.0.11 → 10.42.0.99  (Live)
+    + configure:a  ip 10.42.0.11 → 10.42.0.99  (Live)  after [links:a]
+    + limits:a  memory 256MiB → none  (Live)  after [configure:a]
     ");
 }
 
@@ -149,9 +148,8 @@ fn every_part_of_the_link_has_its_word() {
         spec.links[0].host_name = "fl-other".to_owned();
     });
     insta::assert_snapshot!(text, @r"
-    + stop:a  ip 10.42.0.11/24 → 10.42.0.11/16, gateway 10.42.0.1 → 10.42.0.254, mac 36:58:a6:3c:a0:12 → 02:00:00:00:00:01, link fl-a → fl-other  (Restart)
-    + configure:a  ip 10.42.0.11/24 → 10.42.0.11/16, gateway 10.42.0.1 → 10.42.0.254, mac 36:58:a6:3c:a0:12 → 02:00:00:00:00:01, link fl-a → fl-other  (Restart)  after [stop:a]
-    + start:a  ip 10.42.0.11/24 → 10.42.0.11/16, gateway 10.42.0.1 → 10.42.0.254, mac 36:58:a6:3c:a0:12 → 02:00:00:00:00:01, link fl-a → fl-other  (Restart)  after [configure:a]
+    + links:a  ip 10.42.0.11/24 → 10.42.0.11/16, gateway 10.42.0.1 → 10.42.0.254, mac 36:58:a6:3c:a0:12 → 02:00:00:00:00:01, link fl-a → fl-other  (Live)
+    + configure:a  ip 10.42.0.11/24 → 10.42.0.11/16, gateway 10.42.0.1 → 10.42.0.254, mac 36:58:a6:3c:a0:12 → 02:00:00:00:00:01, link fl-a → fl-other  (Live)  after [links:a]
     ");
 }
 
@@ -199,14 +197,13 @@ fn a_stopped_container_is_started() {
 }
 
 #[test]
-fn a_container_without_monitor_gets_another_as_it_runs_and_one_without_link_is_restarted() {
+fn a_container_without_monitor_gets_another_as_it_runs_and_one_without_link_gets_it() {
     let mut host = converged_host(&two());
     running(&mut host, "a").monitor = MonitorState::Dead;
     host.links.remove("fl-b");
     insta::assert_snapshot!(planned(&two(), &host), @r"
     + adopt:a  its monitor was killed  (Live)
-    + stop:b  its network link is missing  (Restart)
-    + start:b  its network link is missing  (Restart)  after [stop:b]
+    + links:b  link eth0 is missing  (Live)
     ");
 }
 
@@ -276,12 +273,10 @@ fn two_containers_can_swap_their_addresses() {
     let mut fleet = build::fleet_of(vec![build::spec("a", 12), build::spec("b", 11)]);
     fleet.members = two().members;
     insta::assert_snapshot!(planned(&fleet, &converged_host(&two())), @r"
-    + stop:a  ip 10.42.0.11 → 10.42.0.12  (Restart)
-    + configure:a  ip 10.42.0.11 → 10.42.0.12  (Restart)  after [stop:a]
-    + stop:b  ip 10.42.0.12 → 10.42.0.11  (Restart)
-    + start:a  ip 10.42.0.11 → 10.42.0.12  (Restart)  after [configure:a, stop:b]
-    + configure:b  ip 10.42.0.12 → 10.42.0.11  (Restart)  after [stop:b]
-    + start:b  ip 10.42.0.12 → 10.42.0.11  (Restart)  after [stop:a, configure:b]
+    + links:a  ip 10.42.0.11 → 10.42.0.12  (Live)
+    + configure:a  ip 10.42.0.11 → 10.42.0.12  (Live)  after [links:a]
+    + links:b  ip 10.42.0.12 → 10.42.0.11  (Live)
+    + configure:b  ip 10.42.0.12 → 10.42.0.11  (Live)  after [links:b]
     ");
 }
 

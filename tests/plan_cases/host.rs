@@ -222,6 +222,7 @@ fn records_of(plan: &Plan) -> Vec<(String, u32)> {
         | Action::FetchImage { .. }
         | Action::Configure(_)
         | Action::SetLimits(_)
+        | Action::SetLinks(_)
         | Action::SetMounts(_)
         | Action::Start(_)
         | Action::Adopt(_)

@@ -22,20 +22,18 @@ fn a_new_fleet_has_the_host_pass_packets_of_both_families_on() {
 
 #[test]
 fn a_fleet_that_gets_a_subnet_keeps_its_bridge() {
-    insta::assert_snapshot!(planned(&six(), &converged_host(&one())), @"
+    insta::assert_snapshot!(planned(&six(), &converged_host(&one())), @r"
     + network:fleet0  address fd00:42::1/64 is missing, IPv6 is off  (Live)
     + rules:fleet0  packet rules +others' addresses +nat -no IPv6  (Live)  after [network:fleet0]
     + forwarding:net.ipv6.conf.all.forwarding  0 → 1: containers reach other hosts  after [rules:fleet0]
-    + stop:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Restart)
-    + configure:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Restart)  after [stop:a]
-    + start:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Restart)  after [network:fleet0, rules:fleet0, forwarding:net.ipv6.conf.all.forwarding, configure:a]
+    + links:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Live)  after [network:fleet0, rules:fleet0, forwarding:net.ipv6.conf.all.forwarding]
+    + configure:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Live)  after [links:a]
     ");
-    insta::assert_snapshot!(planned(&one(), &converged_host(&six())), @"
+    insta::assert_snapshot!(planned(&one(), &converged_host(&six())), @r"
     + network:fleet0  address fd00:42::1/64 is not of the network, the host speaks IPv6 on it  (Live)
     + rules:fleet0  packet rules +no IPv6 -others' addresses -nat  (Live)  after [network:fleet0]
-    + stop:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Restart)
-    + configure:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Restart)  after [stop:a]
-    + start:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Restart)  after [network:fleet0, rules:fleet0, configure:a]
+    + links:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Live)  after [network:fleet0, rules:fleet0]
+    + configure:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Live)  after [links:a]
     ");
 }
 

@@ -127,19 +127,17 @@ fn a_foreign_bridge_is_no_concern_of_an_empty_fleet() {
 }
 
 #[test]
-fn a_renamed_bridge_replaces_the_former_one() {
+fn a_bridge_with_another_name_is_renamed_with_its_ports() {
     let host = converged_host(&one());
     let mut spec = build::spec("a", 11);
     spec.links[0].parent = "br9".to_owned();
     let mut fleet = build::fleet_of(vec![spec]);
     fleet.networks[0].bridge = "br9".to_owned();
     insta::assert_snapshot!(planned(&fleet, &host), @r"
-    + stop:a  bridge fleet0 → br9  (Restart)
-    + configure:a  bridge fleet0 → br9  (Restart)  after [stop:a]
-    + delete-network:fleet0  bridge is now `br9`  after [stop:a]
-    + network:br9  bridge is absent  after [delete-network:fleet0]
+    + network:br9  bridge fleet0 → br9  (Live)
     + rules:br9  packet rules +members reach each other +replies +errors and 19 more  (Live)  after [network:br9]
-    + start:a  bridge fleet0 → br9  (Restart)  after [network:br9, rules:br9, configure:a]
+    + links:a  bridge fleet0 → br9  (Live)  after [network:br9, rules:br9]
+    + configure:a  bridge fleet0 → br9  (Live)  after [links:a]
     ");
 }
 
@@ -187,18 +185,16 @@ fn a_network_comes_and_goes_with_its_members() {
     insta::assert_snapshot!(planned(&on_two_networks(), &converged_host(&one())), @r"
     + network:fl-storage  bridge is absent
     + rules:fl-storage  packet rules are missing  (Live)  after [network:fl-storage]
-    + stop:a  networks +storage  (Restart)
-    + configure:a  networks +storage  (Restart)  after [stop:a]
-    + start:a  networks +storage  (Restart)  after [network:fl-storage, rules:fl-storage, configure:a]
+    + links:a  networks +storage  (Live)  after [network:fl-storage, rules:fl-storage]
+    + configure:a  networks +storage  (Live)  after [links:a]
     ");
     let mut fleet = one();
     fleet.networks = on_two_networks().networks;
     insta::assert_snapshot!(planned(&fleet, &converged_host(&on_two_networks())), @r"
-    + stop:a  networks -storage  (Restart)
-    + configure:a  networks -storage  (Restart)  after [stop:a]
-    + start:a  networks -storage  (Restart)  after [configure:a]
-    + delete-rules:fl-storage  no container uses the network `storage`  after [stop:a]
-    + delete-network:fl-storage  no container uses the network `storage`  after [stop:a, delete-rules:fl-storage]
+    + links:a  networks -storage  (Live)
+    + configure:a  networks -storage  (Live)  after [links:a]
+    + delete-rules:fl-storage  no container uses the network `storage`  after [links:a]
+    + delete-network:fl-storage  no container uses the network `storage`  after [links:a, delete-rules:fl-storage]
     ");
 }
 

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
-    Fleet, FleetName, GuestSpec, Host, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest, ImageSource, ImageState, Init,
-    Ipv6Use, Limits, LinkKind, LinkSpec, LinkState, LinkWay, MacAddress, MachineId, Member, MonitorState, MountSource,
-    MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart, RunState, Running, SecuritySpec, bridge_mac,
-    bridge_mark, host_table, hosts_digest,
+    Fleet, FleetName, GuestLink, GuestNetwork, GuestSpec, Host, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest,
+    ImageSource, ImageState, Init, Ipv6Use, LOOPBACK, Limits, LinkKind, LinkSpec, LinkState, LinkWay, MacAddress,
+    MachineId, Member, MonitorState, MountSource, MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart,
+    RunState, Running, SecuritySpec, bridge_mac, bridge_mark, host_table, hosts_digest, stable_hash,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -196,8 +196,48 @@ pub(crate) fn running(spec: &ContainerSpec) -> Running {
         limits: spec.limits.clone(),
         memory_used: None,
         mounts: mounts_in_place(spec),
+        network: network_in_place(spec),
         started_at_s: 1_700_000_000,
     }
+}
+
+/// All links of `spec`, as they should be.
+pub(crate) fn network_in_place(spec: &ContainerSpec) -> Option<GuestNetwork> {
+    let loopback = GuestLink {
+        index: LOOPBACK,
+        name: "lo".to_owned(),
+        way: None,
+        beyond: None,
+        mac: None,
+        up: true,
+        mtu: 65536,
+        addresses: Vec::new(),
+        gateways: Vec::new(),
+    };
+    let link = |link: &LinkSpec| GuestLink {
+        index: number_of(link),
+        name: link.name.clone(),
+        way: Some(link.way),
+        beyond: Some(number(&link.host_name)),
+        mac: Some(link.mac),
+        mtu: link.mtu.unwrap_or(1500),
+        addresses: link.addresses().collect(),
+        gateways: link.gateways().collect(),
+        ..loopback.clone()
+    };
+    let links = std::iter::once(loopback.clone()).chain(spec.links.iter().map(link)).collect();
+    (!spec.is_on_host_network).then(|| GuestNetwork { given: spec.links.clone(), links })
+}
+
+/// The number of a link of the host: a name has always the same.
+fn number(name: &str) -> u32 {
+    let hash = stable_hash(&["number", name]);
+    u32::from_be_bytes([0, hash[0], hash[1], hash[2]])
+}
+
+/// The number of a link in its guest.
+fn number_of(link: &LinkSpec) -> u32 {
+    2 + number(link.network.as_str())
 }
 
 /// All mounts of `spec`, as they should be.
@@ -209,7 +249,7 @@ pub(crate) fn mounts_in_place(spec: &ContainerSpec) -> Vec<MountState> {
 pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
     ContainerState {
         name: record.spec.name.clone(),
-        run: RunState::Running(running(&record.spec)),
+        run: RunState::Running(Box::new(running(&record.spec))),
         ownership: Ownership::Ours(Box::new(record)),
         last_exit: None,
     }
@@ -218,6 +258,7 @@ pub(crate) fn running_container(record: ContainerRecord) -> ContainerState {
 /// The bridge of `network` as it should be.
 pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
     LinkState {
+        index: number(&network.bridge),
         kind: LinkKind::Bridge,
         mac: Some(network.mac),
         alias: Some(bridge_mark(&fleet_name("dev"), &network.name)),
@@ -232,6 +273,9 @@ pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
 /// The host's end of the running container's `link`.
 pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
     LinkState {
+        index: number(&link_spec.host_name),
+        beyond: Some(number_of(link_spec)),
+        mac: Some(link_spec.host_mac()),
         kind: LinkKind::Veth,
         controller: Some(link_spec.parent.clone()),
         isolated: link_spec.isolated,
@@ -242,6 +286,8 @@ pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
 /// A link of no kind in particular that is up.
 fn link() -> LinkState {
     LinkState {
+        index: 2,
+        beyond: None,
         kind: LinkKind::Other,
         mac: None,
         up: true,

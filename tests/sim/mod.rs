@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
-    Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestSpec, Hook, Host, ID_RANGE_LENGTH,
-    ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress, MonitorState, MountSource,
-    MountSpec, NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step, StepFailure, TableState,
-    Traffic,
+    Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestNetwork, GuestSpec, Hook, Host,
+    ID_RANGE_LENGTH, ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress,
+    MonitorState, MountSource, MountSpec, NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step,
+    StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -109,6 +109,7 @@ impl World {
             Action::Create(record) => self.create((**record).clone()),
             Action::Configure(record) => self.configure((**record).clone()),
             Action::SetLimits(record) => self.set_limits((**record).clone()),
+            Action::SetLinks(record) => self.set_links((**record).clone()),
             Action::SetMounts(record) => self.set_mounts((**record).clone()),
             Action::Start(name) => self.start(name.clone()),
             Action::Adopt(name) => self.adopt(name.clone()),
@@ -122,6 +123,21 @@ impl World {
         let name = network.bridge.clone();
         if self.host.links.get(&name).is_some_and(|link| link.mac != Some(network.mac)) {
             return Err(format!("`{name}` is not ours"));
+        }
+        let former =
+            self.host.links.iter().find(|(_, link)| link.mac == Some(network.mac)).map(|(name, _)| name.clone());
+        if let Some(former) = former.filter(|former| *former != name) {
+            let (new, whole) = (name.clone(), build::bridge(network));
+            return Ok(vec![
+                Box::new(move |world| {
+                    let link = world.host.links.remove(&former).expect("it was there");
+                    world.host.links.insert(name.clone(), link);
+                    for port in world.host.links.values_mut().filter(|port| port.controller.as_ref() == Some(&former)) {
+                        port.controller = Some(name.clone());
+                    }
+                }),
+                Box::new(move |world| drop(world.host.links.insert(new, whole))),
+            ]);
         }
         if let Some((other, _)) = network.subnets().find_map(|subnet| self.host.link_overlapping(subnet, &name)) {
             return Err(format!("`{other}` has an address of the subnet"));
@@ -244,11 +260,48 @@ impl World {
         Ok(vec![Box::new(move |world| world.set_record(record)), Box::new(set)])
     }
 
-    fn start(&self, name: ContainerName) -> Result<Vec<Event>, String> {
-        if self.run_of(&name) != Some(&RunState::Stopped) {
-            return Err(format!("`{name}` is not whole and stopped"));
+    fn set_links(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {
+        let name = record.spec.name.clone();
+        let Some(RunState::Running(_)) = self.run_of(&name) else { return Err(format!("`{name}` does not run")) };
+        self.check_ground(&record)?;
+        let (spec, other) = (record.spec.clone(), record.spec);
+        let note = move |world: &mut World| {
+            if let Some(network) = world.network_of(&spec.name) {
+                network.given.extend(spec.links);
+            }
+        };
+        // The links one at a time, as they come.
+        let set = move |world: &mut World| {
+            let name = other.name.clone();
+            let former = world.in_force.get(&name).map(|record| record.spec.links.clone()).unwrap_or_default();
+            for link in former {
+                world.host.links.remove(&link.host_name);
+            }
+            let ends = other.links.iter().map(|link| (link.host_name.clone(), build::host_end(link)));
+            world.host.links.extend(ends);
+            if let Some(in_force) = world.in_force.get_mut(&name) {
+                in_force.spec.links.clone_from(&other.links);
+            }
+            if let Some(network) = world.network_of(&name) {
+                let given = std::mem::take(&mut network.given);
+                *network = build::network_in_place(&other).expect("it has one of its own");
+                network.given = given;
+            }
+        };
+        let links = record_links(&name);
+        Ok(vec![Box::new(note), Box::new(set), links])
+    }
+
+    fn network_of(&mut self, name: &ContainerName) -> Option<&mut GuestNetwork> {
+        match &mut self.host.containers.get_mut(name)?.run {
+            RunState::Running(running) => running.network.as_mut(),
+            RunState::Stopped | RunState::Restarting(_) | RunState::Incomplete(_) => None,
         }
-        let record = self.record_of(&name)?.clone();
+    }
+
+    /// Whether all is there that the links of `record` need.
+    fn check_ground(&self, record: &ContainerRecord) -> Result<(), String> {
+        let name = &record.spec.name;
         for link in &record.spec.links {
             if !self.host.links.get(&link.parent).is_some_and(|bridge| bridge.up) {
                 return Err(format!("`{}` is not up", link.parent));
@@ -261,6 +314,17 @@ impl World {
             if link.gateways().any(|gateway| !bridge.addresses.iter().any(|address| address.addr() == gateway)) {
                 return Err(format!("a gateway of `{name}` is not there"));
             }
+        }
+        Ok(())
+    }
+
+    fn start(&self, name: ContainerName) -> Result<Vec<Event>, String> {
+        if self.run_of(&name) != Some(&RunState::Stopped) {
+            return Err(format!("`{name}` is not whole and stopped"));
+        }
+        let record = self.record_of(&name)?.clone();
+        self.check_ground(&record)?;
+        for link in &record.spec.links {
             let used = self.in_force.values().flat_map(|other| &other.spec.links);
             let mut used = used.flat_map(LinkSpec::addresses).map(|address| address.addr());
             if used.any(|used| link.addresses().any(|address| address.addr() == used)) {
@@ -272,7 +336,7 @@ impl World {
             world.host.volumes.extend(volumes);
             let ends = record.spec.links.iter().map(|link| (link.host_name.clone(), build::host_end(link)));
             world.host.links.extend(ends);
-            world.set_run(&name, RunState::Running(build::running(&record.spec)));
+            world.set_run(&name, RunState::Running(Box::new(build::running(&record.spec))));
             world.in_force.insert(name, record);
         })])
     }
@@ -282,8 +346,8 @@ impl World {
         if running.monitor != MonitorState::Dead {
             return Err(format!("`{name}` has a monitor"));
         }
-        let adopted = Running { monitor: MonitorState::Alive(999), ..running.clone() };
-        Ok(vec![Box::new(move |world| world.set_run(&name, RunState::Running(adopted)))])
+        let adopted = Running { monitor: MonitorState::Alive(999), ..(**running).clone() };
+        Ok(vec![Box::new(move |world| world.set_run(&name, RunState::Running(Box::new(adopted))))])
     }
 
     fn delete_volume(&self, name: String) -> Result<Vec<Event>, String> {
@@ -323,6 +387,17 @@ impl World {
             }),
         ])
     }
+}
+
+/// What the running container `name` has is what it was given.
+fn record_links(name: &ContainerName) -> Event {
+    let name = name.clone();
+    Box::new(move |world| {
+        let links = world.in_force.get(&name).map(|record| record.spec.links.clone()).unwrap_or_default();
+        if let Some(network) = world.network_of(&name) {
+            network.given = links;
+        }
+    })
 }
 
 /// A link that is no longer only followed as long as nothing is passed on is followed anyway.

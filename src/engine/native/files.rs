@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 
 use super::assembled::with_assembled;
+use super::given::settle;
 use super::paths::ContainerPaths;
 use super::run_state::RunFile;
 use crate::engine::WithRoot;
@@ -73,7 +74,8 @@ pub(super) fn publish(layout: &Layout, record: &ContainerRecord) -> io::Result<(
     let text = serde_json::to_vec_pretty(record)?;
     let finished = ContainerPaths::finished(layout, name);
     if finished.record().exists() {
-        return write_atomic(&finished.record(), &text, 0o600);
+        write_atomic(&finished.record(), &text, 0o600)?;
+        return settle(&finished, record);
     }
     let draft = ContainerPaths::draft(layout, name);
     write_volatile(&draft.record(), &text, 0o600)?;

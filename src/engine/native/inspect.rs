@@ -7,14 +7,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cgroup::{Group, Hierarchies};
+use super::given::{given, open_namespace};
 use super::mounted::read_back;
 use super::paths::ContainerPaths;
-use super::run_state::RunFile;
+use super::run_state::{ProcessId, RunFile};
 use super::stop::wait_for_end;
 use crate::model::{
-    ContainerName, ContainerRecord, ContainerSpec, ContainerState, MonitorState, Ownership, Restarting, RunState,
-    Running,
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, GuestNetwork, MonitorState, Ownership, Restarting,
+    RunState, Running,
 };
+use crate::network::read_guest_links;
 use crate::store::Layout;
 
 /// All containers under `layout`, foreign ones too, sorted by name.
@@ -40,25 +42,42 @@ pub(super) fn inspect(
         }
     }
     names.sort();
-    Ok(names
-        .into_iter()
-        .map(|name| {
-            let group = Group::new(hierarchies, group_parent, name.as_str());
-            inspect_one(layout, name, &group)
-        })
-        .collect())
+    let inspected = names.into_iter().map(|name| {
+        let group = Group::new(hierarchies, group_parent, name.as_str());
+        inspect_one(layout, name, &group)
+    });
+    let (mut states, inits): (Vec<_>, Vec<_>) = inspected.unzip();
+    let read = read_guest_links(&inits, |init: &Option<ProcessId>| open_namespace((*init)?));
+    for (state, links) in states.iter_mut().zip(read) {
+        if let RunState::Running(running) = &mut state.run {
+            running.network =
+                running.network.take().zip(links).map(|(network, links)| GuestNetwork { links, ..network });
+        }
+    }
+    Ok(states)
 }
 
-fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> ContainerState {
+/// The container, but for the links in its network namespace, and the process that is in it, if it has one of its own.
+fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> (ContainerState, Option<ProcessId>) {
     let paths = ContainerPaths::finished(layout, &name);
     let Some(record) = load_record(&paths.record()) else {
-        return ContainerState { name, ownership: Ownership::Foreign, run: RunState::Stopped, last_exit: None };
+        let state = ContainerState { name, ownership: Ownership::Foreign, run: RunState::Stopped, last_exit: None };
+        return (state, None);
     };
+    let mut init = None;
     let run = match load_settled(&paths.run_state()) {
         Some(state) if state.init.is_alive() => {
             let mounts = read_back(&paths.mounted(), state.init, &layout.volumes(&record.fleet));
             let is_stopping = paths.stopping().exists();
-            RunState::Running(Running { is_stopping, mounts, ..read_running(&state, group, &record.spec) })
+            init = (!record.spec.is_on_host_network).then_some(state.init);
+            let given = || given(&paths, state.init, &record);
+            let network = init.is_some().then(|| GuestNetwork { given: given(), links: Vec::new() });
+            RunState::Running(Box::new(Running {
+                is_stopping,
+                mounts,
+                network,
+                ..read_running(&state, group, &record.spec)
+            }))
         }
         Some(state) => RunState::Restarting(Restarting {
             monitor: state.monitor.pid,
@@ -68,7 +87,7 @@ fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> Container
         None => RunState::Stopped,
     };
     let last_exit = fs::read(paths.last_exit()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    ContainerState { name, ownership: Ownership::Ours(Box::new(record)), run, last_exit }
+    (ContainerState { name, ownership: Ownership::Ours(Box::new(record)), run, last_exit }, init)
 }
 
 /// How long a monitor may take to clean up behind its init, or to decide that it starts another.
@@ -104,6 +123,7 @@ fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running
         limits: group.limits(&spec.limits),
         memory_used: group.memory_used(),
         mounts: Vec::new(),
+        network: None,
         started_at_s: state.started_at_s,
     }
 }

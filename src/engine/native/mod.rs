@@ -2,7 +2,7 @@
 //!
 //! Start at [`NativeEngine`]. A start goes through `launcher` → `monitor` → `start` (host's side) and `child` (inside,
 //! up to the init, or to the `attendant` that stands in for one). A monitor starts its container again after a pause (`backoff`), and another takes its place if it was
-//! killed (`adopt`). What runs is found again by `inspect`, with its mounts (`mounted`), which `remount` changes; `stop` and
+//! killed (`adopt`). What runs is found again by `inspect`, with its mounts (`mounted`), which `remount` changes, and its links (`given`); `stop` and
 //! `recover` take it down. `console` is
 //! the way to a guest's console and to its log. A command goes through `exec` (the caller's side), `enter` and
 //! `execute` (inside).
@@ -25,6 +25,7 @@ mod files;
 mod foreign;
 #[cfg(test)]
 mod fuzz;
+mod given;
 mod guest_mounts;
 mod guest_root;
 mod inits;
@@ -163,6 +164,14 @@ impl Engine for NativeEngine {
         let launcher = self.launcher.as_ref().ok_or_else(|| EngineError::new(message()))?;
         let done = launcher.set_mounts(&self.layout, name, self.lock.as_deref());
         done.map_err(|error| failed_at(message(), error))
+    }
+
+    fn set_links(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        let paths = ContainerPaths::finished(&self.layout, name);
+        let before = inspect::load_record(&paths.record())
+            .ok_or_else(|| EngineError::new(format!("cannot read the record of `{name}`")))?;
+        given::set_links(&paths, &before, record)
     }
 
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError> {

@@ -99,6 +99,11 @@ impl ContainerPaths {
         self.run.join("mounts.json")
     }
 
+    /// The links that the running container was given since it started.
+    pub(super) fn given(&self) -> PathBuf {
+        self.run.join("links.json")
+    }
+
     /// The processes of the running container.
     pub(super) fn run_state(&self) -> PathBuf {
         self.run.join("state.json")

@@ -6,6 +6,7 @@ use std::io;
 
 use super::cgroup::{Group, Hierarchies, groups_of};
 use super::files::{is_unfinished, remove_dir_all_if_there};
+use super::given::settle;
 use super::inspect::load_record;
 use super::paths::{ContainerPaths, run_dirs};
 use super::run_state::RunFile;
@@ -30,6 +31,9 @@ pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<
         let Ok(name) = name.parse::<ContainerName>() else { continue };
         let paths = ContainerPaths::finished(layout, &name);
         if RunFile::load_watched(&paths.run_state()).is_some() {
+            if let Some(record) = paths.given().exists().then(|| load_record(&paths.record())).flatten() {
+                settle(&paths, &record)?;
+            }
             continue;
         }
         if load_record(&paths.record()).is_some() {

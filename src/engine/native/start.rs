@@ -24,7 +24,7 @@ use super::paths::ContainerPaths;
 use super::run_state::ProcessId;
 use super::system_mounts::{clone_of_sys, has_udev};
 use crate::model::{ContainerRecord, Entrypoint, ID_RANGE_LENGTH, Init, InitKind};
-use crate::network::connect_guest;
+use crate::network::{GuestPlace, connect_guest};
 use crate::store::{StoredRoot, Volumes};
 use crate::sys::{CloneRequest, Cloned, MessageSocket, RootDir, clone_into, set_effective_ids};
 
@@ -159,7 +159,7 @@ fn serve(
         mounted.push(mount.mounted);
     }
     for link in &machine.record.spec.links {
-        connect_guest(link, pid.get().unsigned_abs())
+        connect_guest(link, GuestPlace::Process(pid.get().unsigned_abs()))
             .step(|| format!("cannot link the container to `{}`", link.parent))?;
     }
     send(socket, &FromMonitor::Linked, &[])?;

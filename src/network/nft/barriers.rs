@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::attributes::{Reader, Writer};
 use super::socket::{FilterSocket, INET, Kind};
 use super::{
     CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, HOOK_NUMBER, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE,
     expressions,
 };
 use crate::model::{Barrier, Comparison, Expression, IpFamily, Meta};
+use crate::network::attributes::{Reader, Writer};
 
 /// `NFPROTO_*` of `linux/netfilter.h`.
 const IPV4: u8 = 2;

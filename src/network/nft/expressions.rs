@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use super::attributes::{Reader, Writer};
 use crate::model::{Comparison, Connection, Expression, IpFamily, Meta, Payload};
+use crate::network::attributes::{Reader, Writer};
 
 const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;

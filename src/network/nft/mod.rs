@@ -4,14 +4,13 @@
 //! `forward-FLEET.NETWORK` and so on.
 //! They are replaced in one transaction, and read back expression by expression.
 
-mod attributes;
 mod barriers;
 mod expressions;
 mod socket;
 
 use std::io;
 
-use attributes::{Reader, Writer};
+use crate::network::attributes::{Reader, Writer};
 use socket::{APPEND, Batch, CREATE, FilterSocket, INET, Kind};
 
 use crate::model::{Chain, Chains, Firewall, Hook, NetworkName, Rule, TableState, hex, stable_hash};

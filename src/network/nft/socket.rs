@@ -5,19 +5,12 @@ use std::io;
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-use super::attributes::Writer;
+use crate::network::attributes::Writer;
+use crate::network::messages::{DONE, DUMP, DUMP_INTERRUPTED, ERROR, HEADER, Messages, REQUEST};
 
-/// Netlink's own message types (netlink(7)).
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-const HEADER: usize = 16;
 /// `struct nfgenmsg`: family, version, resource.
 const GENERAL: usize = 4;
-const REQUEST: u16 = 0x1;
 const ACK: u16 = 0x4;
-const DUMP: u16 = 0x300;
-/// What was shown is not from one moment: something changed meanwhile.
-const DUMP_INTERRUPTED: u16 = 0x10;
 
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
@@ -174,40 +167,4 @@ fn push(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, general: [u8;
     bytes.extend(0_u32.to_ne_bytes());
     bytes.extend(general);
     bytes.extend(attributes);
-}
-
-/// The messages in what was received.
-struct Messages<'a>(&'a [u8]);
-
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    payload: &'a [u8],
-}
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
-
-    fn next(&mut self) -> Option<Message<'a>> {
-        let bytes = self.0;
-        let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-        let short = |place: usize| Some(u16::from_ne_bytes(bytes.get(place..place + 2)?.try_into().ok()?));
-        let message = Message {
-            kind: short(4)?,
-            flags: short(6)?,
-            sequence: u32::from_ne_bytes(bytes.get(8..12)?.try_into().ok()?),
-            payload: bytes.get(HEADER..length)?,
-        };
-        self.0 = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(message)
-    }
-}
-
-impl Message<'_> {
-    /// What an answer says: a negative number of errno(3), or 0.
-    fn error(&self) -> io::Result<()> {
-        let code = self.payload.get(..4).and_then(|bytes| bytes.try_into().ok()).map_or(0, i32::from_ne_bytes);
-        if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) }
-    }
 }

@@ -63,6 +63,11 @@ impl<'a> Reader<'a> {
         Some(u32::from_be_bytes(self.bytes(kind)?.try_into().ok()?))
     }
 
+    /// Everybody but `nf_tables` has them as the host has.
+    pub(super) fn native(self, kind: u16) -> Option<u32> {
+        Some(u32::from_ne_bytes(self.bytes(kind)?.try_into().ok()?))
+    }
+
     pub(super) fn text(self, kind: u16) -> Option<String> {
         let bytes = self.bytes(kind)?;
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());

@@ -1,0 +1,363 @@
+//! Changes the links of a running container, to those that it is to have, and mends what somebody has changed by hand.
+//!
+//! A link that is there stays, whatever is changed of it, and so do the connections over it. Addresses, routes and links
+//! that fleet has not given are the guest's own and left alone. Started anew after a kill it finds what is left to do.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+
+use super::NetworkError;
+use super::address::{address_message, default_route_message};
+use super::guest_link::{GuestPlace, connect_guest, remove_link};
+use super::guest_links::read_one;
+use super::links::{read_links_named, read_links_without_addresses};
+use super::namespace::within;
+use super::parameters::{announcing, set_ipv6, with_promotion};
+use super::socket::RouteSocket;
+use crate::model::{GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, USUAL_MTU, host_end};
+
+/// Gives the container whose network namespace is `namespace` the links `wanted`. It was given `given`, of which
+/// nothing stays that is not wanted.
+pub fn set_guest_links(namespace: BorrowedFd<'_>, given: &[LinkSpec], wanted: &[LinkSpec]) -> Result<(), NetworkError> {
+    let opened = RouteSocket::open().and_then(|host| Ok((host, RouteSocket::open_in(namespace)?)));
+    let (host, guest) = opened.map_err(failed("cannot open netlink sockets"))?;
+    let (ends, seen) = (BTreeMap::new(), GuestNetwork { given: Vec::new(), links: Vec::new() });
+    let mut change = Change { namespace, given, wanted, host, guest, ends, seen, announced: Vec::new() };
+    change.look()?;
+    change.remove()?;
+    change.name()?;
+    change.make()?;
+    change.attach()?;
+    change.set_up()?;
+    change.set_routes()?;
+    change.announce()
+}
+
+struct Change<'a> {
+    namespace: BorrowedFd<'a>,
+    given: &'a [LinkSpec],
+    wanted: &'a [LinkSpec],
+    host: RouteSocket,
+    guest: RouteSocket,
+    /// Links of the host, as far as they matter here.
+    ends: BTreeMap<String, LinkState>,
+    seen: GuestNetwork,
+    /// Links, with their numbers, that others are to be told of.
+    announced: Vec<(u32, LinkSpec)>,
+}
+
+type Changed = Result<(), NetworkError>;
+
+fn failed(operation: impl Into<String>) -> impl FnOnce(io::Error) -> NetworkError {
+    let operation = operation.into();
+    move |source| NetworkError::Request { operation, source: source.into() }
+}
+
+impl Change<'_> {
+    /// Reads what is there by now.
+    fn look(&mut self) -> Changed {
+        self.seen.given = self.given.iter().chain(self.wanted).cloned().collect();
+        self.seen.links = read_one(self.namespace).map_err(failed("cannot read the links of the container"))?;
+        let names = self.seen.given.iter().flat_map(|link| [&link.host_name, &link.parent]);
+        let read = read_links_named(&mut self.host, names.map(String::as_str));
+        self.ends = read.map_err(failed("cannot read the host's links"))?;
+        let is_known = |link: &&LinkSpec| link.way != LinkWay::Bridge || self.ends.contains_key(&link.host_name);
+        // One may have another name by now. There may be very many.
+        if !self.wanted.iter().all(|link| is_known(&link)) {
+            let read = read_links_without_addresses(&mut self.host).map_err(failed("cannot read the host's links"))?;
+            self.ends = read.into_values().collect();
+        }
+        Ok(())
+    }
+
+    fn find(&self, spec: &LinkSpec) -> Option<&GuestLink> {
+        self.seen.find(spec, &self.ends)
+    }
+
+    /// Those that are wanted and there, each with what is there.
+    fn found(&self) -> Vec<(LinkSpec, GuestLink)> {
+        self.wanted.iter().filter_map(|spec| Some((spec.clone(), self.find(spec)?.clone()))).collect()
+    }
+
+    /// What was given of the link that is to be as `spec`.
+    fn former(&self, spec: &LinkSpec) -> impl Iterator<Item = &LinkSpec> {
+        self.given.iter().filter(|former| former.is_same_link(spec))
+    }
+
+    /// Removes those that cannot become any that is wanted.
+    fn remove(&mut self) -> Changed {
+        let unwanted = self.given.iter().filter(|former| !self.wanted.iter().any(|link| link.is_same_link(former)));
+        let other = |link: &&LinkSpec| self.seen.faults(link, &self.ends).contains(&LinkFault::OtherWay);
+        let gone: Vec<LinkSpec> = unwanted.chain(self.wanted.iter().filter(other)).cloned().collect();
+        for spec in &gone {
+            let Some(index) = self.find(spec).map(|link| link.index) else { continue };
+            let message = LinkMessageBuilder::<LinkUnspec>::default().index(index).build();
+            let removed = self.guest.request(RouteNetlinkMessage::DelLink(message), 0);
+            ignoring(removed, &[libc::ENODEV]).map_err(failed(format!("cannot remove the link `{}`", spec.name)))?;
+        }
+        if gone.is_empty() { Ok(()) } else { self.look() }
+    }
+
+    /// Gives those that are there their names. Those that trade names go by others meanwhile.
+    fn name(&mut self) -> Changed {
+        let found = self.found();
+        let moved: Vec<_> = found.iter().filter(|(spec, link)| spec.name != link.name).collect();
+        for (spec, link) in &moved {
+            if let Some(own) = self.seen.links.iter().find(|other| other.name == spec.name)
+                && !found.iter().any(|(_, ours)| ours.index == own.index)
+            {
+                return Err(taken(&spec.name));
+            }
+            if found.iter().any(|(_, other)| other.index != link.index && other.name == spec.name) {
+                rename(&mut self.guest, link.index, &spec.host_name)?;
+            }
+        }
+        for (spec, link) in &moved {
+            rename(&mut self.guest, link.index, &spec.name)?;
+        }
+        if moved.is_empty() { Ok(()) } else { self.look() }
+    }
+
+    /// Makes those that are missing.
+    fn make(&mut self) -> Changed {
+        let missing: Vec<LinkSpec> = self.wanted.iter().filter(|spec| self.find(spec).is_none()).cloned().collect();
+        for spec in &missing {
+            // One end of a pair that has lost the other to a third namespace is nothing any more.
+            if let Some(own) = self.seen.links.iter().find(|link| link.name == spec.name) {
+                return Err(taken(&own.name));
+            }
+            if spec.way == LinkWay::Bridge {
+                remove_link(&spec.host_name).map_err(failed(format!("cannot remove `{}`", spec.host_name)))?;
+            }
+            connect_guest(spec, GuestPlace::Namespace(self.namespace))
+                .map_err(failed(format!("cannot make the link `{}` to `{}`", spec.name, spec.parent)))?;
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.look()?;
+        self.name()
+    }
+
+    /// Sets the host's ends up: name, address, bridge.
+    fn attach(&mut self) -> Changed {
+        let mut has_changed = false;
+        for (spec, link) in self.found() {
+            let Some((name, end)) = host_end(&link, &self.ends).filter(|_| spec.way == LinkWay::Bridge) else {
+                continue;
+            };
+            let (name, end) = (name.clone(), end.clone());
+            if name != spec.host_name {
+                rename(&mut self.host, end.index, &spec.host_name)?;
+                has_changed = true;
+            }
+            let operation = || format!("cannot make `{}` a port of `{}`", spec.host_name, spec.parent);
+            let mut wanted = LinkMessageBuilder::<LinkUnspec>::default().index(end.index).up();
+            let mac = spec.host_mac();
+            let mtu = spec.mtu.filter(|mtu| *mtu > USUAL_MTU).unwrap_or(USUAL_MTU);
+            let is_moved = end.controller.as_ref() != Some(&spec.parent);
+            let has_mtu = spec.mtu.is_some() || self.former(&spec).any(|former| former.mtu.is_some());
+            if is_moved {
+                let parent = self.ends.get(&spec.parent).map(|parent| parent.index);
+                let parent = parent.ok_or(io::ErrorKind::NotFound.into()).map_err(failed(operation()))?;
+                wanted = wanted.controller(parent);
+            }
+            if end.mac != Some(mac) {
+                wanted = wanted.address(mac.0.to_vec());
+            }
+            if has_mtu && end.mtu != mtu {
+                wanted = wanted.mtu(mtu);
+            }
+            if !end.up || is_moved || end.mac != Some(mac) || has_mtu && end.mtu != mtu {
+                set(&mut self.host, wanted.build()).map_err(failed(operation()))?;
+                has_changed = true;
+            }
+            if is_moved && spec.isolated {
+                super::traffic::isolate(&spec.host_name, true).map_err(failed(operation()))?;
+            }
+        }
+        if has_changed { self.look() } else { Ok(()) }
+    }
+
+    /// Sets the guest's ends up, and what they have of addresses.
+    fn set_up(&mut self) -> Changed {
+        if !self.seen.has_loopback() {
+            let up = LinkMessageBuilder::<LinkUnspec>::default().index(LOOPBACK).up().build();
+            set(&mut self.guest, up).map_err(failed("cannot bring up the loopback"))?;
+        }
+        for (spec, link) in self.found() {
+            let former: Vec<LinkSpec> = self.former(&spec).cloned().collect();
+            let operation = || format!("cannot set up the link `{}`", spec.name);
+            self.set_up_link(&spec, &link, &former).map_err(failed(operation()))?;
+        }
+        Ok(())
+    }
+
+    fn set_up_link(&mut self, spec: &LinkSpec, link: &GuestLink, former: &[LinkSpec]) -> io::Result<()> {
+        let has_own_mac = !matches!(spec.way, LinkWay::Ipvlan(_));
+        let mut wanted = LinkMessageBuilder::<LinkUnspec>::default().index(link.index);
+        let is_other = has_own_mac && link.mac != Some(spec.mac);
+        if is_other {
+            wanted = wanted.address(spec.mac.0.to_vec());
+        }
+        let mtu = spec.mtu.or_else(|| self.former_mtu(spec, former)).filter(|mtu| *mtu != link.mtu);
+        if let Some(mtu) = mtu {
+            wanted = wanted.mtu(mtu);
+        }
+        if is_other || mtu.is_some() {
+            set(&mut self.guest, wanted.build())?;
+        }
+        let missing: Vec<_> = spec.addresses().filter(|address| !link.addresses.contains(address)).collect();
+        let speaks_ipv6 = spec.address6.is_some();
+        let lacks_ipv6 = missing.iter().any(|address| address.addr().is_ipv6());
+        let is_new = former.is_empty() || !link.up;
+        if is_new || lacks_ipv6 || former.iter().any(|former| former.address6.is_some() != speaks_ipv6) {
+            // Before it is up: then the kernel begins to ask for routers.
+            within(self.namespace, || set_ipv6(&spec.name, speaks_ipv6))?;
+        }
+        if !link.up {
+            let up = LinkMessageBuilder::<LinkUnspec>::default().index(link.index).up().build();
+            set(&mut self.guest, up)?;
+        }
+        for address in &missing {
+            let message = address_message(link.index, *address);
+            let added = self.guest.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL);
+            ignoring(added, &[libc::EEXIST])?;
+        }
+        let surplus = former.iter().flat_map(LinkSpec::addresses);
+        let surplus: Vec<_> = surplus
+            .filter(|address| link.addresses.contains(address) && !spec.addresses().any(|own| own == *address))
+            .collect();
+        if !surplus.is_empty() {
+            let guest = &mut self.guest;
+            // With the first address of a subnet go all others of it, the guest's own too, but for this.
+            within(self.namespace, || {
+                with_promotion(&spec.name, || {
+                    surplus.iter().try_for_each(|address| {
+                        let message = address_message(link.index, *address);
+                        ignoring(guest.request(RouteNetlinkMessage::DelAddress(message), 0), &[libc::EADDRNOTAVAIL])
+                    })
+                })
+            })?;
+        }
+        if has_own_mac && (is_other || !missing.is_empty()) {
+            self.announced.push((link.index, spec.clone()));
+        }
+        Ok(())
+    }
+
+    /// What is usual, for a link of which nothing is said any more.
+    fn former_mtu(&self, spec: &LinkSpec, former: &[LinkSpec]) -> Option<u32> {
+        former.iter().find(|former| former.mtu.is_some())?;
+        match spec.way {
+            LinkWay::Bridge => Some(USUAL_MTU),
+            LinkWay::Macvlan(_) | LinkWay::Ipvlan(_) => self.ends.get(&spec.parent).map(|parent| parent.mtu),
+        }
+    }
+
+    /// Sets the default routes, which go with a link that goes down and with an address that leads to their gateways.
+    fn set_routes(&mut self) -> Changed {
+        self.look()?;
+        for (spec, link) in self.found() {
+            for gateway in spec.gateways().filter(|gateway| !link.gateways.contains(gateway)) {
+                let message = RouteNetlinkMessage::NewRoute(default_route_message(link.index, gateway));
+                self.guest
+                    .request(message, NLM_F_CREATE | NLM_F_REPLACE)
+                    .map_err(failed(format!("cannot set the default route of `{}` by {gateway}", spec.name)))?;
+            }
+        }
+        for (spec, link) in self.found() {
+            let former = self.former(&spec).flat_map(LinkSpec::gateways);
+            let surplus: Vec<_> = former.filter(|gateway| !spec.gateways().any(|own| own == *gateway)).collect();
+            for gateway in surplus.into_iter().filter(|gateway| link.gateways.contains(gateway)) {
+                let message = RouteNetlinkMessage::DelRoute(default_route_message(link.index, gateway));
+                ignoring(self.guest.request(message, 0), &[libc::ESRCH])
+                    .map_err(failed(format!("cannot remove the default route of `{}` by {gateway}", spec.name)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Change<'_> {
+    /// Tells whoever is near where links are now: else they look for them, and for their addresses, where these were.
+    fn announce(&mut self) -> Changed {
+        for (index, spec) in std::mem::take(&mut self.announced) {
+            self.await_operation(index, &spec);
+            let (guest, name, mac) = (&mut self.guest, &spec.name, spec.mac);
+            let announced = within(self.namespace, || {
+                announcing(name, || {
+                    let same = LinkMessageBuilder::<LinkUnspec>::default().index(index).address(mac.0.to_vec());
+                    set(guest, same.build())
+                })
+            });
+            announced.map_err(failed(format!("cannot announce the link `{name}`")))?;
+        }
+        Ok(())
+    }
+
+    /// What is sent by a link that has just come up is lost until the kernel has taken note of that on both ends. One that
+    /// leads nowhere never gets so far, and has nobody to tell.
+    fn await_operation(&mut self, index: u32, spec: &LinkSpec) {
+        let mut inside = LinkMessage::default();
+        inside.header.index = index;
+        let mut outside = LinkMessage::default();
+        outside.attributes.push(LinkAttribute::IfName(spec.host_name.clone()));
+        let begun = Instant::now();
+        while begun.elapsed() < OPERATION_DEADLINE {
+            let is_ready = is_operational(&mut self.guest, &inside)
+                && (spec.way != LinkWay::Bridge || is_operational(&mut self.host, &outside));
+            if is_ready {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// How long the kernel may take for it.
+const OPERATION_DEADLINE: Duration = Duration::from_millis(500);
+
+fn is_operational(socket: &mut RouteSocket, asked: &LinkMessage) -> bool {
+    let shown = socket.get(RouteNetlinkMessage::GetLink(asked.clone()));
+    matches!(shown, Ok(Some(RouteNetlinkMessage::NewLink(link)))
+        if link.attributes.contains(&LinkAttribute::OperState(State::Up)))
+}
+
+fn taken(name: &str) -> NetworkError {
+    failed(format!("cannot call a link `{name}`"))(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "the guest has one of its own of that name",
+    ))
+}
+
+fn set(socket: &mut RouteSocket, message: LinkMessage) -> io::Result<()> {
+    socket.request(RouteNetlinkMessage::SetLink(message), 0)
+}
+
+/// Renames the link `index`. Kernels before 6.2 take it only of one that is down, which loses its routes.
+fn rename(socket: &mut RouteSocket, index: u32, name: &str) -> Changed {
+    let named = || LinkMessageBuilder::<LinkUnspec>::default().index(index).name(name).build();
+    let mut renamed = set(socket, named());
+    if matches!(&renamed, Err(error) if error.raw_os_error() == Some(libc::EBUSY)) {
+        let down = LinkMessageBuilder::<LinkUnspec>::default().index(index).down().build();
+        renamed = set(socket, down).and_then(|()| set(socket, named()));
+    }
+    renamed.map_err(failed(format!("cannot rename a link to `{name}`")))
+}
+
+/// An error that says that there is nothing to do is none.
+fn ignoring(result: io::Result<()>, harmless: &[i32]) -> io::Result<()> {
+    match result {
+        Err(error) if error.raw_os_error().is_some_and(|code| harmless.contains(&code)) => Ok(()),
+        other => other,
+    }
+}
