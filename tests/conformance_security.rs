@@ -169,12 +169,7 @@ fn a_guest_cannot_raise_its_own_limits_nor_see_other_groups() {
     world.destroy();
 }
 
-#[test]
-fn what_a_container_is_given_and_denied_holds_for_its_init_and_for_commands() {
-    let world = World::new();
-    world
-        .write(
-            "\
+const OPTED: &str = "\
 fleet: opted
 network: {subnet: 10.213.21.0/24}
 containers:
@@ -185,10 +180,12 @@ containers:
     nesting: true
     sysctls: {net.ipv4.ip_forward: 1, kernel.msgmax: 16384}
     rlimits: {nofile: {soft: 100, hard: 200}, core: 0}
-",
-        )
-        .fleet(&["apply"])
-        .expect(0);
+";
+
+#[test]
+fn what_a_container_is_given_and_denied_holds_for_its_init_and_for_commands() {
+    let world = World::new();
+    world.write(OPTED).fleet(&["apply"]).expect(0);
     let init = fs::read_to_string(format!("/proc/{}/status", world.pid("opted"))).expect("it runs");
     let command = world.sh("opted", "cat /proc/self/status");
     for status in [&init, &command] {
@@ -205,6 +202,21 @@ containers:
     // Nothing is covered where containers are run inside.
     assert_eq!(world.sh("opted", "test -c /proc/kcore || echo whole"), "whole\n");
     assert_eq!(world.changes(), 0);
+    world.destroy();
+}
+
+#[test]
+fn a_resource_limit_that_fleet_may_not_give_is_told_with_the_way_out() {
+    let world = World::new();
+    world.write(&OPTED.replace("soft: 100, hard: 200", "soft: 600, hard: 700"));
+    let output = std::process::Command::new("prlimit")
+        .args(["--nofile=512:512", "setpriv", "--bounding-set=-sys_resource", env!("CARGO_BIN_EXE_fleet"), "apply"])
+        .env("FLEET_ROOT", world.root())
+        .current_dir(world.dir.path())
+        .output();
+    let refused = world::ran(&output.expect("prlimit runs")).expect(1);
+    assert!(refused.stderr.contains("rlimit `nofile`: fleet itself was started with less"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("CAP_SYS_RESOURCE"), "{}", refused.stderr);
     world.destroy();
 }
 

@@ -20,8 +20,15 @@ const DROPPED: CapabilitySet = CapabilitySet::SYS_MODULE
 /// Sets the resource limits of the process `pid`, 0 being the caller, which its children inherit.
 pub(super) fn limit_resources(security: &SecuritySpec, pid: u32) -> io::Result<()> {
     for (resource, limit) in &security.rlimits {
-        set_resource_limit(pid, resource.number(), limit.soft, limit.hard)
-            .map_err(|error| io::Error::new(error.kind(), format!("rlimit `{resource}`: {error}")))?;
+        set_resource_limit(pid, resource.number(), limit.soft, limit.hard).map_err(|error| {
+            let cause = match error.kind() {
+                io::ErrorKind::PermissionDenied => "fleet itself was started with less, and may not raise it: \
+                    give it a higher hard limit or CAP_SYS_RESOURCE, or the container a lower one"
+                    .to_owned(),
+                _ => error.to_string(),
+            };
+            io::Error::new(error.kind(), format!("rlimit `{resource}`: {cause}"))
+        })?;
     }
     Ok(())
 }
