@@ -13,6 +13,12 @@ pub fn keep_capabilities() -> io::Result<()> {
     Ok(rthread::set_capabilities_secure_bits(bits)?)
 }
 
+/// Undoes [`keep_capabilities`]: what the calling thread becomes, and what comes from it, loses its capabilities with
+/// its root, as every daemon that changes its user relies on. A new user namespace begins like this by itself.
+pub fn lose_capabilities_with_root() -> io::Result<()> {
+    Ok(rthread::set_capabilities_secure_bits(CapabilitiesSecureBits::empty())?)
+}
+
 /// Sets the calling thread's effective user and group id. Call [`keep_capabilities`] first.
 pub fn set_effective_ids(id: u32) -> io::Result<()> {
     let gid = rustix::process::Gid::from_raw(id);

@@ -24,7 +24,8 @@ mod xattrs;
 
 pub use clone::{CloneRequest, Cloned, clone_into, fork, is_single_threaded};
 pub use credentials::{
-    as_filesystem_user, become_namespace_root, become_user, keep_capabilities, set_effective_ids, set_filesystem_ids,
+    as_filesystem_user, become_namespace_root, become_user, keep_capabilities, lose_capabilities_with_root,
+    set_effective_ids, set_filesystem_ids,
 };
 pub use device_filter::{AllowedDevice, allow_only};
 pub use found::{Attributes, Found, Links};

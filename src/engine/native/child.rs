@@ -24,7 +24,9 @@ use super::lxcfs::View;
 use super::system_mounts::SystemMounts;
 use crate::model::{Entrypoint, LinkSpec, MountSpec, SecuritySpec};
 use crate::network::{configure_inside, name_inside};
-use crate::sys::{MessageSocket, become_namespace_root, close_on_exec_from, default_signals};
+use crate::sys::{
+    MessageSocket, become_namespace_root, close_on_exec_from, default_signals, lose_capabilities_with_root,
+};
 
 /// What the container's first process tells its monitor. After [`FromChild::Executing`] the socket closes by itself
 /// when the init has been executed.
@@ -102,6 +104,8 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     // The id maps are written: from now on this process can be root of its namespace, and must be to own what it
     // makes. Its capabilities there are those of a namespace's first process, all of them.
     become_namespace_root().step(|| "cannot become the guest's root".to_owned())?;
+    // A privileged container's first process is still in its monitor's user namespace, and has its habits.
+    lose_capabilities_with_root().step(|| "cannot become the guest's root".to_owned())?;
 
     // Before anything of the guest runs, so that all of it is counted. Version 2 was entered at clone3(2).
     for mut tasks in &setup.tasks {
