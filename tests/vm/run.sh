@@ -16,7 +16,7 @@ home=$PWD
 cache=$home/target/vm/$suite
 # Beside a system that boots: what the tests call, as TOOLS in the Makefile.
 packages=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,dbus,udev,kmod,procps
-packages+=,iproute2,iputils-ping,nftables,busybox-static,openssh-client,xz-utils,zstd
+packages+=,iproute2,iputils-ping,nftables,busybox-static,openssh-client,xz-utils,zstd,gcc,libc6-dev
 
 # Builds the disk: kernel, initial RAM disk and root file system.
 build() {
