@@ -430,3 +430,54 @@ fn to_the_hosts_network_and_back_takes_a_restart_and_the_plan_says_so() {
     assert_eq!(links(&guest(&world, "a")), are([("eth0", "10.213.70.11/24 → 10.213.70.1")]));
     world.destroy();
 }
+
+/// Addresses, MAC addresses and lengths of packets of all links in it, as `ip` has them.
+fn all_of(net: &Net) -> String {
+    let about = |link: &Value| {
+        let field = |name: &str| link[name].to_string();
+        let kind = link["linkinfo"]["info_kind"].to_string();
+        ["ifname", "address", "mtu", "flags"].map(field).join(" ") + &kind
+    };
+    let links = shown(net, "-d link");
+    let links: Vec<String> = links.as_array().into_iter().flatten().map(about).collect();
+    format!("{}\n{:?}", links.join("\n"), self::links(net))
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_change_is_finished_or_taken_back_by_the_next_apply() {
+    const POINTS: u32 = 8;
+    let world = World::new();
+    let _outer = Outer::new();
+    let before = fleet(&[
+        "a: {networks: [{network: default, ip: 10.213.70.11}, {network: storage, ip: 10.213.71.11}]}",
+        "b: {ip: 10.213.70.12}",
+        "c: {networks: [{network: wire, ip: 10.213.73.11}]}",
+    ]);
+    let after = fleet(&[
+        "a: {networks: [{network: lan, ip: 10.213.72.11}, {network: default, ip: 10.213.70.12}]}",
+        "b: {ip: 10.213.70.11, mac: '02:00:00:00:70:12'}",
+        "c: {networks: [default, {network: wire, ip: 10.213.73.12, name: wire0}]}",
+    ]);
+    world.write(&before).fleet(&["apply"]).expect(0);
+    let names = ["a", "b", "c"];
+    let pids = || names.map(|name| world.pid(name));
+    let look = || names.map(|name| all_of(&guest(&world, name)));
+    let (whole, first) = (pids(), look());
+    let begun = std::time::Instant::now();
+    world.write(&after).fleet(&["apply"]).expect(0);
+    let (took, second) = (begun.elapsed(), look());
+    for point in 0..2 * POINTS {
+        world.write(&before).fleet(&["apply"]).expect(0);
+        assert_eq!(look(), first, "{point}");
+        let mut running = world.write(&after).spawn(&["apply"]);
+        std::thread::sleep(took * (point / 2) / POINTS);
+        let _ = running.kill();
+        running.wait().expect("waited for");
+        let (text, expected) = if point % 2 == 0 { (&after, &second) } else { (&before, &first) };
+        world.write(text).fleet(&["apply"]).expect(0);
+        assert_eq!(world.changes(), 0, "{point}");
+        assert_eq!(look(), *expected, "{point}");
+    }
+    assert_eq!(pids(), whole);
+    world.destroy();
+}

@@ -8,11 +8,11 @@ use fleet::model::{
     Action, Chains, ContainerName, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange, IpFamily, LinkState,
     Ownership, Plan, RunState, StepId, host_table, hosts_digest,
 };
-use fleet::plan::{drift, plan};
+use fleet::plan::{drift, host_drift, plan};
 use proptest::prelude::*;
 
 use sim::World;
-use sim::random::{fleet, host};
+use sim::random::{fleet, fleet_changed, host};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
@@ -66,6 +66,7 @@ proptest! {
         prop_assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
         assert_as_asked_for(&fleet, &world);
         prop_assert_eq!(drift(&fleet, &world.host), BTreeMap::new());
+        prop_assert_eq!(host_drift(&fleet, &world.host), Vec::<String>::new());
         prop_assert_eq!(plan(&fleet, &world.host).steps, vec![]);
         prop_assert_eq!(not_of(&fleet, &before), not_of(&fleet, &world.host));
     }
@@ -126,6 +127,28 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_stops_for_a_change_of_links(fleet in fleet(), host in host(), changed in fleet_changed()) {
+        let mut world = World::of(host);
+        let first = plan(&fleet, &world.host);
+        prop_assume!(first.conflicts.is_empty());
+        world.apply(&first, None);
+        let other = changed.of(&fleet);
+        let change = plan(&other, &world.host);
+        let goes = |action: &Action| match action {
+            Action::Stop { .. } | Action::Start(_) | Action::Create(_) | Action::Delete(_) => false,
+            // Whoever is being started again is better stopped for it.
+            _ => true,
+        };
+        let is_restarting = |container: &ContainerState| matches!(container.run, RunState::Restarting(_));
+        prop_assume!(!world.host.containers.values().any(is_restarting));
+        prop_assert!(change.steps.iter().all(|step| goes(&step.action)), "{:?}", change.steps);
+        let (outcome, _) = world.apply(&change, None);
+        prop_assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+        assert_as_asked_for(&other, &world);
+        prop_assert_eq!(plan(&other, &world.host).steps, vec![]);
+    }
 
     #[test]
     fn killed_at_any_event_and_applied_again_ends_the_same(fleet in fleet(), host in host(), empty in any::<bool>()) {

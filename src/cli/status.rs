@@ -13,7 +13,7 @@ use super::privilege::require_root;
 use super::selection::Selection;
 use crate::model::Fleet;
 use crate::observe::Reach;
-use crate::plan::drift;
+use crate::plan::{drift, host_drift};
 use crate::report::{self, Format, OneOrMany, StatusJson};
 
 /// Show the containers of a fleet: what they do, what they use, how they differ from their file
@@ -49,5 +49,5 @@ pub(super) fn run(session: &Session, arguments: &StatusArguments) -> Result<Exit
 fn look(installation: &Installation, runtime: &Runtime, fleet: &Fleet) -> Result<StatusJson, CliError> {
     let host = installation.observe(runtime, fleet, Reach::Host)?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok(StatusJson::new(fleet, &host, &drift(fleet, &host), now_s))
+    Ok(StatusJson::new(fleet, &host, &drift(fleet, &host), now_s).with_host_drift(host_drift(fleet, &host)))
 }

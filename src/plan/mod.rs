@@ -23,7 +23,7 @@ mod rules;
 mod steps;
 mod surplus;
 
-pub use drift::drift;
+pub use drift::{drift, host_drift};
 pub use power::{Power, power};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -220,9 +220,9 @@ fn clash(scene: &Scene, network: &NetworkSpec) -> Option<Conflict> {
     })
 }
 
-/// Refuses to start what would hang on links that the host does not have.
+/// Refuses to start or to link what would hang on links that the host does not have.
 pub(super) fn check_parents(scene: &Scene, draft: &mut Draft) {
-    if draft.places(|action| matches!(action, Action::Start(_))).is_empty() {
+    if draft.places(|action| matches!(action, Action::Start(_) | Action::SetLinks(_))).is_empty() {
         return;
     }
     let used = |outer: &&OuterNetwork| scene.fleet.containers.iter().any(|spec| spec.link_to(&outer.name).is_some());

@@ -229,7 +229,11 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
     let changes = |action: &Action| {
         matches!(
             action,
-            Action::EnsureNetwork { .. } | Action::SetRules(_) | Action::SetForwarding { .. } | Action::Start(_)
+            Action::EnsureNetwork { .. }
+                | Action::SetRules(_)
+                | Action::SetForwarding { .. }
+                | Action::SetLinks(_)
+                | Action::Start(_)
         )
     };
     if draft.places(changes).is_empty() || scene.fleet.containers.is_empty() {

@@ -16,7 +16,9 @@ pub(crate) fn status(status: &StatusJson, palette: Palette) -> String {
     let mut lines = text.lines();
     let head = lines.next().map(|head| palette.paint(Tone::Strong, head));
     let body = lines.zip(&status.containers).map(|(line, row)| coloured(line, row, palette));
-    head.into_iter().chain(body).map(|line| line + "\n").collect()
+    let host =
+        status.drift.iter().map(|words| format!("{} {words}", palette.paint(Tone::Change, "drift on the host:")));
+    head.into_iter().chain(body).chain(host).map(|line| line + "\n").collect()
 }
 
 fn cells(row: &RowJson) -> Vec<String> {
@@ -81,6 +83,8 @@ fn coloured(line: &str, row: &RowJson, palette: Palette) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::report::example::{fleet, running_host};
 
@@ -92,6 +96,17 @@ mod tests {
         NAME     STATE    ADDRESS     IMAGE    MEMORY        CPUS  UPTIME  DRIFT
         agent-1  running  10.42.0.11  busybox  1MiB / 64MiB  0.5   1m 30s  -
         web      absent   10.42.0.11  busybox  - / 64MiB     0.5   -       absent
+        ");
+    }
+
+    #[test]
+    fn what_containers_share_is_below_the_table() {
+        let shown = StatusJson::new(&fleet(&["web"]), &running_host(&["web"]), &BTreeMap::new(), 1090);
+        let shown = shown.with_host_drift(vec!["fleet0: bridge is down".to_owned()]);
+        insta::assert_snapshot!(status(&shown, Palette::Plain), @r"
+        NAME  STATE    ADDRESS     IMAGE    MEMORY        CPUS  UPTIME  DRIFT
+        web   running  10.42.0.11  busybox  1MiB / 64MiB  0.5   1m 30s  -
+        drift on the host: fleet0: bridge is down
         ");
     }
 

@@ -13,6 +13,8 @@ use crate::model::{
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusJson {
     pub(super) fleet: String,
+    /// In what the things that the containers share on the host differ from what is asked for.
+    pub(super) drift: Vec<String>,
     pub(super) containers: Vec<RowJson>,
 }
 
@@ -117,7 +119,13 @@ impl StatusJson {
             let name = drift.iter().find(|(name, _)| name.as_str() == row.name);
             row.drift = name.map(|(_, differences)| differences.clone()).unwrap_or_default();
         }
-        StatusJson { fleet: fleet.name.to_string(), containers: rows }
+        StatusJson { fleet: fleet.name.to_string(), drift: Vec::new(), containers: rows }
+    }
+
+    /// The same, with the `drift` of what the containers share on the host.
+    #[must_use]
+    pub(crate) fn with_host_drift(self, drift: Vec<String>) -> StatusJson {
+        StatusJson { drift, ..self }
     }
 
     /// The fleet's name.
@@ -246,7 +254,7 @@ mod tests {
         assert_eq!(
             document,
             concat!(
-                r#"{"fleet":"dev","containers":[{"name":"agent-1","state":"running","pid":4711,"init":"busybox","ip":"10.42.0.11","ip6":null,"#,
+                r#"{"fleet":"dev","drift":[],"containers":[{"name":"agent-1","state":"running","pid":4711,"init":"busybox","ip":"10.42.0.11","ip6":null,"#,
                 r#""hostname":"agent-1","image":"busybox","engine":"native","#,
                 r#""memory":{"limit":67108864,"used":1048576},"cpus":0.5,"pids":null,"uptime_s":90,"monitor":4710,"#,
                 r#""last_exit":null,"#,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use fleet::model::{
-    Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, Host, ID_POOL, ImageSource, ImageState,
-    Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec, Ownership,
-    PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Startable, TableState, Weight, hosts_digest,
+    Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, GuestLink, Host, ID_POOL, ImageSource,
+    ImageState, Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec,
+    Ownership, PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Running, Startable, TableState, Weight,
+    hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -174,6 +175,50 @@ pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     })
 }
 
+/// What becomes of the links of a fleet's containers.
+#[derive(Debug, Clone)]
+pub(crate) struct ChangedLinks(Vec<u8>);
+
+pub(crate) fn fleet_changed() -> impl Strategy<Value = ChangedLinks> {
+    proptest::collection::vec(0..6_u8, NAMES.len()).prop_map(ChangedLinks)
+}
+
+impl ChangedLinks {
+    /// `fleet` with those links.
+    pub(crate) fn of(&self, fleet: &Fleet) -> Fleet {
+        let mut containers = fleet.containers.clone();
+        let addresses: Vec<_> = containers.iter().map(|spec| spec.links[0].address).collect();
+        for (place, (spec, change)) in containers.iter_mut().zip(&self.0).enumerate() {
+            match change {
+                0 => {}
+                1 => spec.links[0].mac = MacAddress([2, 0, 0, 0, 1, u8::try_from(place).expect("few")]),
+                2 => "lan0".clone_into(&mut spec.links[0].name),
+                3 => spec.links[0].mtu = Some(1400),
+                4 => {
+                    let last = addresses[place].expect("it has one").addr().octets()[3];
+                    let link = build::link_to(&storage(), "eth1", spec.name.as_str(), last);
+                    spec.links.truncate(1);
+                    spec.links.push(link);
+                }
+                _ => spec.links.truncate(1),
+            }
+        }
+        // All trade addresses with the next one; what is published goes along.
+        let count = containers.len();
+        if self.0[0].is_multiple_of(2) {
+            for (place, spec) in containers.iter_mut().enumerate() {
+                spec.links[0].address = addresses[(place + 1) % count];
+            }
+        }
+        let mut changed = build::fleet_of(containers);
+        changed.networks.clone_from(&fleet.networks);
+        if !changed.networks.iter().any(|network| network.name == storage().name) {
+            changed.networks.push(storage());
+        }
+        changed
+    }
+}
+
 /// What may be the matter with the host's packet rules.
 #[derive(Debug, Clone, Copy)]
 enum Rules {
@@ -225,6 +270,9 @@ enum Matter {
     NoLink,
     OtherLimits,
     OtherMounts,
+    LinkDown,
+    LinkGone,
+    OtherLinks,
     Stopping,
     Incomplete,
     OldImage,
@@ -242,6 +290,9 @@ fn matter() -> impl Strategy<Value = Matter> {
         3 => Just(Matter::NoLink),
         3 => Just(Matter::OtherLimits),
         3 => Just(Matter::OtherMounts),
+        2 => Just(Matter::LinkDown),
+        2 => Just(Matter::LinkGone),
+        2 => Just(Matter::OtherLinks),
         1 => Just(Matter::Stopping),
         6 => Just(Matter::Incomplete),
         6 => Just(Matter::OldImage),
@@ -261,6 +312,7 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
             record.spec.links.truncate(1);
             "other0".clone_into(&mut record.spec.links[0].parent);
             record.spec.links[0].address = format!("10.99.0.{}/24", slot + 2).parse().ok();
+            (record.spec.links[0].address6, record.spec.links[0].gateway6) = (None, None);
         }
         Matter::Nothing
         | Matter::Stopped
@@ -269,6 +321,9 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         | Matter::NoLink
         | Matter::OtherLimits
         | Matter::OtherMounts
+        | Matter::LinkDown
+        | Matter::LinkGone
+        | Matter::OtherLinks
         | Matter::Stopping
         | Matter::Incomplete
         | Matter::Foreign => {}
@@ -283,6 +338,16 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
                 running.mounts.iter_mut().for_each(|mount| mount.fault = Some(MountFault::Covered));
                 running.mounts.push(MountState { spec: build::volume("former", "/former"), fault: None });
             }
+            Matter::LinkDown => links_in(running).for_each(|link| (link.up, link.mtu) = (false, 1300)),
+            Matter::LinkGone => {
+                running.network.iter_mut().for_each(|network| network.links.retain(|link| link.beyond.is_none()));
+            }
+            Matter::OtherLinks => {
+                links_in(running).for_each(|link| link.addresses = vec!["10.42.0.250/24".parse().expect("one")]);
+                for given in running.network.iter_mut().flat_map(|network| &mut network.given) {
+                    given.address = "10.42.0.250/24".parse().ok();
+                }
+            }
             Matter::Stopped => container.run = RunState::Stopped,
             Matter::Restarting => {
                 container.run = RunState::Restarting(Restarting { monitor: 999, next_start_s: 1_700_000_060 });
@@ -293,6 +358,12 @@ fn container(fleet: &Fleet, spec: &ContainerSpec, slot: u32, matter: Matter) -> 
         }
     }
     container
+}
+
+/// The links that lead out.
+fn links_in(running: &mut Running) -> impl Iterator<Item = &mut GuestLink> {
+    let links = running.network.iter_mut().flat_map(|network| &mut network.links);
+    links.filter(|link| link.beyond.is_some())
 }
 
 /// What may be the matter with the host's links.
