@@ -4,7 +4,7 @@ mod nets;
 mod world;
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn guest(world: &World, name: &str) -> Net {
     Net::of(world.pid(name))
 }
 
-fn next(seen: &Receiver<Ipv4Addr>) -> String {
+fn next(seen: &Receiver<IpAddr>) -> String {
     seen.recv_timeout(Duration::from_secs(5)).expect("somebody came").to_string()
 }
 

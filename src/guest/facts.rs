@@ -111,7 +111,7 @@ impl<'a> Renderer<'a> {
         let own_hosts = if shares_hosts(record, &hosts) {
             Vec::new()
         } else {
-            hosts.with_own_name(record.spec.address(), &guest.hostname)
+            hosts.with_own_name(record.spec.addresses(), &guest.hostname)
         };
         let facts = facts(record, own_hosts, dns);
         Ok(Renderer { templates, data: Data::new(&facts), users: facts.users, record, hosts })

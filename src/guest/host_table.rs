@@ -1,7 +1,7 @@
 //! The host tables of a fleet: the names by which its members find each other.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::model::{HostEntry, Member, NetworkName, host_table};
@@ -52,17 +52,22 @@ impl HostTable {
         self.entries.iter().any(|entry| entry.names.iter().any(|name| name == hostname))
     }
 
-    /// The lines for the guest at `address`, if it has one, in which it finds its own `hostname`, whatever that is:
+    /// The lines for the guest at `addresses`, if it has some, in which it finds its own `hostname`, whatever that is:
     /// sudo(8) and many servers look it up.
-    pub(super) fn with_own_name(&self, address: Option<Ipv4Addr>, hostname: &str) -> Vec<HostEntry> {
+    pub(super) fn with_own_name(&self, addresses: impl Iterator<Item = IpAddr>, hostname: &str) -> Vec<HostEntry> {
         let mut entries = self.entries.clone();
         if self.names(hostname) {
             return entries;
         }
-        let address = address.unwrap_or(Ipv4Addr::LOCALHOST);
-        match entries.iter_mut().find(|entry| entry.address == address) {
-            Some(own) => own.names.push(hostname.to_owned()),
-            None => entries.push(HostEntry { address, names: vec![hostname.to_owned()] }),
+        let mut own: Vec<IpAddr> = addresses.collect();
+        if own.is_empty() {
+            own.push(Ipv4Addr::LOCALHOST.into());
+        }
+        for address in own {
+            match entries.iter_mut().find(|entry| entry.address == address) {
+                Some(own) => own.names.push(hostname.to_owned()),
+                None => entries.push(HostEntry { address, names: vec![hostname.to_owned()] }),
+            }
         }
         entries
     }

@@ -21,7 +21,7 @@ const NETWORK_MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/bin/Networ
 
 /// `NetworkManager` keeps off the links that have their addresses from fleet: NetworkManager.conf(5).
 fn unmanaged(links: &[LinkSpec]) -> String {
-    let ours = links.iter().filter(|link| link.address.is_some());
+    let ours = links.iter().filter(|link| link.addresses().next().is_some());
     let names: Vec<&str> = ours.map(|link| link.name.as_str()).collect();
     let devices: Vec<String> = names.iter().map(|name| format!("interface-name:{name}")).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };

@@ -1,117 +1,143 @@
-//! Addresses: the given ones checked, the others derived from names.
+//! Addresses: the given ones checked, the others derived from names. Of both families alike, counted as numbers.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::container::Group;
 use super::findings::Complaint;
-use super::network::{derivation, gateway};
+use super::links::ip_key;
+use super::network::derivation;
 use super::node::{Placed, Span};
 use super::reader::{Reader, Setting};
-use crate::model::{ContainerName, FleetName, NetworkName, NetworkSpec, OuterNetwork, stable_hash};
+use super::subnet::{first_address, subnet_key};
+use crate::model::{ContainerName, FleetName, IpFamily, NetworkName, NetworkSpec, OuterNetwork, stable_hash};
 
 /// The addresses of containers on one network by name.
-pub(super) type Addresses = HashMap<ContainerName, Ipv4Addr>;
+pub(super) type Addresses = HashMap<ContainerName, IpAddr>;
+
+/// What the containers on a network can have addresses of.
+#[derive(Debug, Clone, Copy)]
+struct Field<'n> {
+    network: &'n NetworkName,
+    subnet: IpNet,
+    gateway: Option<IpAddr>,
+    /// Whether the host is the gateway.
+    is_own: bool,
+}
 
 /// Those of a group of containers on one network.
 #[derive(Debug, Clone, Copy)]
 struct Members<'g> {
     names: &'g [ContainerName],
-    ip: &'g Setting<Ipv4Addr>,
+    ip: &'g Setting<IpAddr>,
 }
 
-/// Gives each container of `groups` that is on `network` an address in it. `declared` is where the subnet is written.
-/// With findings, some containers are left out.
+/// Gives each container of `groups` that is on `network` an address of `family` in it, if it has a subnet of that.
+/// `declared` is where the subnet is written. With findings, some containers are left out.
 pub(super) fn assign(
     reader: &mut Reader,
     fleet: &FleetName,
     network: &NetworkSpec,
+    family: IpFamily,
     declared: Span,
     groups: &[Group],
 ) -> Addresses {
-    let mut addresses = Addresses::new();
-    let mut taken: HashMap<Ipv4Addr, (&ContainerName, Span)> = HashMap::new();
-    let members: Vec<Members<'_>> = groups.iter().filter_map(|group| members(group, &network.name)).collect();
-    for members in &members {
-        let Some(first) = members.ip.given() else { continue };
-        let run = run(network, first, members.names.len());
-        let Some(run) = reader.accept(first.span, run) else { continue };
-        take(reader, *members, first.span, &run, &mut taken);
-        addresses.extend(members.names.iter().cloned().zip(run));
+    let field = network.subnet_of(family).map(|subnet| Field {
+        network: &network.name,
+        subnet,
+        gateway: Some(first_address(subnet)),
+        is_own: true,
+    });
+    let (mut addresses, taken) = given(reader, &network.name, family, field, groups);
+    if let Some(field) = field {
+        let members: Vec<Members<'_>> =
+            groups.iter().filter_map(|group| members(group, &network.name, family)).collect();
+        let free = Free::new(field, taken.into_iter());
+        derive(reader, fleet, field, declared, &members, free, &mut addresses);
     }
-    let free = Free::new(network, taken.keys().copied());
-    derive(reader, fleet, network, declared, &members, free, &mut addresses);
     addresses
 }
 
 /// The addresses of those of `groups` that are on `outer` and are given one. Nobody else gets any there: who else lives in
 /// that subnet is not known here.
-pub(super) fn assign_outer(reader: &mut Reader, outer: &OuterNetwork, groups: &[Group]) -> Addresses {
+pub(super) fn assign_outer(reader: &mut Reader, outer: &OuterNetwork, family: IpFamily, groups: &[Group]) -> Addresses {
+    let gateway = *outer.gateways.of(family);
+    let field = outer.subnets.of(family).map(|subnet| Field { network: &outer.name, subnet, gateway, is_own: false });
+    given(reader, &outer.name, family, field, groups).0
+}
+
+/// The addresses that are given on the network `network`, and all that are taken there: of a clash both are.
+fn given(
+    reader: &mut Reader,
+    network: &NetworkName,
+    family: IpFamily,
+    field: Option<Field<'_>>,
+    groups: &[Group],
+) -> (Addresses, Vec<IpAddr>) {
     let mut addresses = Addresses::new();
     let mut taken = HashMap::new();
     for group in groups {
-        let Some(members) = members(group, &outer.name) else { continue };
+        let Some(members) = members(group, network, family) else { continue };
         let Some(first) = members.ip.given() else { continue };
-        let run = match outer.subnet {
-            Some(subnet) => run_in(subnet, outer.gateway, &outer.name, first, members.names.len()),
-            None => Err(Complaint::new(format!("the network `{}` has no `subnet` for addresses", outer.name))
-                .hint("give it one, or leave `ip` to the guest and its DHCP server")),
+        let run = match field {
+            Some(field) => run(field, first, members.names.len()),
+            None => Err(no_subnet(network, family)),
         };
         let Some(run) = reader.accept(first.span, run) else { continue };
         take(reader, members, first.span, &run, &mut taken);
         addresses.extend(members.names.iter().cloned().zip(run));
     }
-    addresses
+    (addresses, taken.into_keys().collect())
 }
 
-fn members<'g>(group: &'g Group, network: &NetworkName) -> Option<Members<'g>> {
+fn no_subnet(network: &NetworkName, family: IpFamily) -> Complaint {
+    let (subnet, ip) = (subnet_key(family), ip_key(family));
+    let complaint = Complaint::new(format!("the network `{network}` has no `{subnet}` for addresses"));
+    match family {
+        IpFamily::Ipv4 => complaint.hint(format!("give it one, or leave `{ip}` to the guest and its DHCP server")),
+        IpFamily::Ipv6 => complaint.hint(format!("give it one, such as `{subnet}: fd00:42::/64`, or leave `{ip}` out")),
+    }
+}
+
+fn members<'g>(group: &'g Group, network: &NetworkName, family: IpFamily) -> Option<Members<'g>> {
     let link = group.links.iter().find(|link| link.network.value == network.as_str())?;
-    Some(Members { names: &group.names, ip: &link.ip })
+    Some(Members { names: &group.names, ip: link.ips.of(family) })
 }
 
 /// The `length` addresses from `first` on.
-fn run(network: &NetworkSpec, first: &Placed<Ipv4Addr>, length: usize) -> Result<Vec<Ipv4Addr>, Complaint> {
-    if first.value == network.gateway {
-        let hosts = hosts(network);
-        let range = format!("containers can have {} to {}", Ipv4Addr::from(hosts.0), Ipv4Addr::from(hosts.1));
-        return Err(Complaint::new(format!("{} is the host's own address", first.value)).hint(range));
-    }
-    run_in(network.subnet, Some(network.gateway), &network.name, first, length)
-}
-
-/// Those in `subnet` of the network `name`, which has the router `gateway`.
-fn run_in(
-    subnet: Ipv4Net,
-    gateway: Option<Ipv4Addr>,
-    name: &NetworkName,
-    first: &Placed<Ipv4Addr>,
-    length: usize,
-) -> Result<Vec<Ipv4Addr>, Complaint> {
+fn run(field: Field<'_>, first: &Placed<IpAddr>, length: usize) -> Result<Vec<IpAddr>, Complaint> {
+    let Field { network, subnet, gateway, is_own } = field;
     let address = first.value;
-    let own = gateway.filter(|gateway| *gateway == self::gateway(subnet)).map_or(1, |_| 2);
-    let hosts = (u32::from(subnet.network()) + own, u32::from(subnet.broadcast()) - 1);
-    let range = format!("containers can have {} to {}", Ipv4Addr::from(hosts.0), Ipv4Addr::from(hosts.1));
-    if !subnet.contains(&address) {
-        let whose = if name.is_default() { "fleet's".to_owned() } else { format!("`{name}` network's") };
-        return Err(Complaint::new(format!("{address} is outside the {whose} subnet {subnet}")).hint(range));
-    }
-    let number = u32::from(address);
+    let family = IpFamily::of(address);
+    let hosts = hosts(field);
+    let wrong = |what: String| {
+        let (first, last) = (at(family, hosts.0), at(family, hosts.1));
+        Err(Complaint::new(what).hint(format!("containers can have {first} to {last}")))
+    };
     if Some(address) == gateway {
-        return Err(Complaint::new(format!("{address} is the address of the gateway")).hint(range));
+        let whose = if is_own { "the host's own address" } else { "the address of the gateway" };
+        return wrong(format!("{address} is {whose}"));
     }
+    if !subnet.contains(&address) {
+        let whose = if network.is_default() { "fleet's".to_owned() } else { format!("`{network}` network's") };
+        return wrong(format!("{address} is outside the {whose} subnet {subnet}"));
+    }
+    let number = number(address);
     if number < hosts.0 || number > hosts.1 {
-        let what = if address == subnet.network() { "network" } else { "broadcast" };
-        return Err(Complaint::new(format!("{address} is the {what} address of {subnet}")).hint(range));
+        let what = match family {
+            // RFC 4291, 2.6.1.
+            IpFamily::Ipv6 => "address of all routers",
+            IpFamily::Ipv4 if address == subnet.network() => "network address",
+            IpFamily::Ipv4 => "broadcast address",
+        };
+        return wrong(format!("{address} is the {what} of {subnet}"));
     }
-    let length = u32::try_from(length).unwrap_or(u32::MAX);
-    if length > hosts.1 - number + 1 {
-        let complaint =
-            Complaint::new(format!("a run of {length} addresses from {address} does not fit into {subnet}"));
-        return Err(complaint.hint(range));
+    if length as u128 > hosts.1 - number + 1 {
+        return wrong(format!("a run of {length} addresses from {address} does not fit into {subnet}"));
     }
-    Ok((number..number + length).map(Ipv4Addr::from).collect())
+    Ok((number..number + length as u128).map(|number| at(family, number)).collect())
 }
 
 /// Enters the addresses of a group; the first that somebody has already becomes a finding.
@@ -119,8 +145,8 @@ fn take<'g>(
     reader: &mut Reader,
     members: Members<'g>,
     span: Span,
-    run: &[Ipv4Addr],
-    taken: &mut HashMap<Ipv4Addr, (&'g ContainerName, Span)>,
+    run: &[IpAddr],
+    taken: &mut HashMap<IpAddr, (&'g ContainerName, Span)>,
 ) {
     let mut clash = None;
     for (name, address) in members.names.iter().zip(run) {
@@ -138,9 +164,29 @@ fn take<'g>(
     }
 }
 
-/// The first and the last address that a container can have, the host's own being before the first.
-fn hosts(network: &NetworkSpec) -> (u32, u32) {
-    (u32::from(network.gateway) + 1, u32::from(network.subnet.broadcast()) - 1)
+/// The first and the last address that a container can have.
+fn hosts(field: Field<'_>) -> (u128, u128) {
+    let subnet = field.subnet;
+    let own = if field.gateway == Some(first_address(subnet)) { 2 } else { 1 };
+    // For IPv6 it is no broadcast address, which there are none of.
+    let last = number(subnet.broadcast());
+    let last = if subnet.addr().is_ipv4() { last - 1 } else { last };
+    (number(subnet.network()) + own, last)
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+/// The address of `family` that has that number.
+fn at(family: IpFamily, number: u128) -> IpAddr {
+    match family {
+        IpFamily::Ipv4 => Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX)).into(),
+        IpFamily::Ipv6 => Ipv6Addr::from(number).into(),
+    }
 }
 
 /// Derives the addresses that are not given: each container has its own place by its name, and takes the next that
@@ -148,54 +194,65 @@ fn hosts(network: &NetworkSpec) -> (u32, u32) {
 fn derive(
     reader: &mut Reader,
     fleet: &FleetName,
-    network: &NetworkSpec,
+    field: Field<'_>,
     declared: Span,
     members: &[Members<'_>],
     mut free: Free,
     addresses: &mut Addresses,
 ) {
+    let family = IpFamily::of(field.subnet.addr());
     let mut names: Vec<&ContainerName> =
         members.iter().filter(|members| members.ip.is_absent()).flat_map(|members| members.names).collect();
     names.sort_unstable();
     names.dedup();
-    if names.len() > free.count {
+    if names.len() as u128 > free.count {
         let message = format!(
-            "the subnet {} has {} addresses left for {} containers without `ip`",
-            network.subnet,
+            "the subnet {} has {} addresses left for {} containers without `{}`",
+            field.subnet,
             free.count,
-            names.len()
+            names.len(),
+            ip_key(family)
         );
-        let default = network.name.is_default();
-        let key = if default { "network.subnet".to_owned() } else { format!("networks.{}.subnet", network.name) };
+        let (name, subnet) = (field.network, subnet_key(family));
+        let key = if name.is_default() { format!("network.{subnet}") } else { format!("networks.{name}.{subnet}") };
         reader.complain(declared, Complaint::new(message).hint(format!("give `{key}` a shorter prefix")));
         return;
     }
+    let part = match family {
+        IpFamily::Ipv4 => "address",
+        IpFamily::Ipv6 => "address6",
+    };
     for name in names {
-        let hash = stable_hash(&derivation(&["address", fleet.as_str(), name.as_str()], &network.name));
-        let wish = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
-        addresses.insert(name.clone(), free.take(wish));
+        let hash = stable_hash(&derivation(&[part, fleet.as_str(), name.as_str()], field.network));
+        // As many bytes as the part of an address has that is the container's own.
+        let bytes = match family {
+            IpFamily::Ipv4 => 4,
+            IpFamily::Ipv6 => 8,
+        };
+        let wish = hash.iter().take(bytes).fold(0, |wish, byte| wish << 8 | u128::from(*byte));
+        addresses.insert(name.clone(), at(family, free.take(wish)));
     }
 }
 
 /// The addresses that are still free. `next` leads from a taken address to one behind it that may be free; paths are
 /// shortened as they are walked, so that a crowded subnet costs no more than an empty one.
 struct Free {
-    first: u32,
-    last: u32,
-    next: HashMap<u32, u32>,
-    count: usize,
+    first: u128,
+    last: u128,
+    next: HashMap<u128, u128>,
+    count: u128,
 }
 
 impl Free {
-    fn new(network: &NetworkSpec, taken: impl Iterator<Item = Ipv4Addr>) -> Free {
-        let (first, last) = hosts(network);
-        let next: HashMap<u32, u32> = taken.map(u32::from).map(|address| (address, address + 1)).collect();
-        let count = (last - first + 1) as usize - next.len();
+    fn new(field: Field<'_>, taken: impl Iterator<Item = IpAddr>) -> Free {
+        let (first, last) = hosts(field);
+        let next: HashMap<u128, u128> = taken.map(number).map(|address| (address, address + 1)).collect();
+        let count = last - first + 1 - next.len() as u128;
         Free { first, last, next, count }
     }
 
     /// Takes the free address nearest behind the one that `wish` leads to. There must be one.
-    fn take(&mut self, wish: u32) -> Ipv4Addr {
+    fn take(&mut self, wish: u128) -> u128 {
         let wished = self.first + wish % (self.last - self.first + 1);
         let mut address = self.find(wished);
         if address > self.last {
@@ -203,10 +260,10 @@ impl Free {
         }
         self.next.insert(address, address + 1);
         self.count -= 1;
-        Ipv4Addr::from(address)
+        address
     }
 
-    fn find(&mut self, start: u32) -> u32 {
+    fn find(&mut self, start: u128) -> u128 {
         let mut end = start;
         while let Some(next) = self.next.get(&end) {
             end = *next;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::Finding;
-use crate::model::{ContainerName, Fleet, NetworkSpec, PortForward};
+use super::subnet::subnet_key;
+use crate::model::{ContainerName, Fleet, IpFamily, NetworkSpec, PortForward, overlap};
 
 /// One finding for each clash, in the later file.
 pub(super) fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
@@ -60,9 +61,9 @@ fn network_clash(ours: &NetworkSpec, theirs: &NetworkSpec) -> Option<(String, St
     if ours.bridge == theirs.bridge {
         return Some((format!("the bridge `{}`", ours.bridge), "each fleet has a bridge of its own".to_owned()));
     }
-    let overlap = ours.subnet.contains(&theirs.subnet) || theirs.subnet.contains(&ours.subnet);
-    let hint = || "give one of them another `network.subnet`".to_owned();
-    overlap.then(|| (format!("a part of the subnet {}", ours.subnet), hint()))
+    let subnet = ours.subnets().find(|subnet| theirs.subnets().any(|other| overlap(*subnet, other)))?;
+    let key = subnet_key(IpFamily::of(subnet.addr()));
+    Some((format!("a part of the subnet {subnet}"), format!("give one of them another `network.{key}`")))
 }
 
 /// The first port of the host that both publish.

@@ -30,9 +30,13 @@ pub(super) const FLEET: Keys = Keys {
 };
 
 /// Keys of `network`, and of each of `networks`.
+#[rustfmt::skip]
 pub(super) const NETWORK: Keys = Keys {
-    known: &["subnet", "bridge", "dns", "nat", "isolated", "egress", "mtu", "type", "parent", "mode", "gateway"],
-    planned: &["subnet6"],
+    known: &[
+        "subnet", "subnet6", "bridge", "dns", "nat", "isolated", "egress", "mtu", "type", "parent", "mode", "gateway",
+        "gateway6",
+    ],
+    planned: &[],
 };
 
 /// Keys of a container, of a profile and of `defaults`.
@@ -40,19 +44,19 @@ pub(super) const NETWORK: Keys = Keys {
 pub(super) const CONTAINER: Keys = Keys {
     known: &[
         "replicas", "profiles", "distro", "image", "arch", "init", "memory", "memory_high", "swap", "cpus", "cpu_weight",
-        "cpuset", "pids", "io_weight", "io", "ip", "mac", "hostname", "users", "ssh_keys", "mounts", "devices",
+        "cpuset", "pids", "io_weight", "io", "ip", "ip6", "mac", "hostname", "users", "ssh_keys", "mounts", "devices",
         "privileged", "nesting", "capabilities", "seccomp", "sysctls", "rlimits", "restart", "stop_timeout",
         "ports", "networks",
     ],
     planned: &[
-        "ip6", "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
+        "dns", "files", "packages", "run", "env", "gui", "autostart", "depends_on",
         "ready", "protect", "identity", "labels", "lxc", "incus",
     ],
 };
 
 /// Keys of one of `networks` of a container as a mapping, and of one whose network is its key.
-pub(super) const LINK: Keys = Keys { known: &["network", "ip", "mac", "name"], planned: &["ip6"] };
-pub(super) const KEYED_LINK: Keys = Keys { known: &["ip", "mac", "name"], planned: &["ip6"] };
+pub(super) const LINK: Keys = Keys { known: &["network", "ip", "ip6", "mac", "name"], planned: &[] };
+pub(super) const KEYED_LINK: Keys = Keys { known: &["ip", "ip6", "mac", "name"], planned: &[] };
 
 /// Keys of `io`.
 pub(super) const IO: Keys = Keys { known: &["read", "write", "read_iops", "write_iops"], planned: &[] };
@@ -138,8 +142,8 @@ mod tests {
         let complaint = NETWORK.check("subent").expect_err("it is no key");
         assert_eq!(complaint, Complaint::new("unknown key `subent`").hint("did you mean `subnet`?"));
         let complaint = NETWORK.check("colour").expect_err("it is no key");
-        let hint = "the keys here are `subnet`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `type`, `parent`, `mode` and \
-                    `gateway`";
+        let hint = "the keys here are `subnet`, `subnet6`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `type`, `parent`, \
+                    `mode`, `gateway` and `gateway6`";
         assert_eq!(complaint, Complaint::new("unknown key `colour`").hint(hint));
     }
 

@@ -4,13 +4,13 @@
 //! A key of a higher layer replaces that of a lower one whole. Lists and mappings too: what a container has is what its
 //! nearest `users:`, `mounts:` or `io:` says, and nothing is joined behind the reader's back.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::devices::devices;
 use super::image::image;
 use super::keys;
 use super::limits::LimitKeys;
-use super::links::{Networks, networks};
+use super::links::{Networks, ips, networks};
 use super::mounts::mounts;
 use super::node::{Entry, Node, Placed, Span};
 use super::ports::ports;
@@ -19,7 +19,7 @@ use super::scalar;
 use super::security::SecurityKeys;
 use super::ssh_keys::ssh_keys;
 use super::users::users;
-use crate::model::{DeviceSpec, ImageSource, Init, MacAddress, MountSpec, PortForward, Restart, UserSpec};
+use crate::model::{DeviceSpec, ImageSource, Init, MacAddress, MountSpec, PerFamily, PortForward, Restart, UserSpec};
 
 /// The keys of one layer. An image counts as one key, whether by `distro` or by `image`.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,7 @@ pub(super) struct Layer {
     pub(super) arch: Setting<&'static str>,
     pub(super) init: Setting<Init>,
     pub(super) limits: LimitKeys,
-    pub(super) ip: Setting<Ipv4Addr>,
+    pub(super) ips: PerFamily<Setting<IpAddr>>,
     pub(super) mac: Setting<MacAddress>,
     pub(super) hostname: Setting<String>,
     pub(super) users: Setting<Vec<UserSpec>>,
@@ -58,7 +58,7 @@ impl Layer {
             arch: section.scalar(reader, "arch", scalar::arch),
             init: section.scalar(reader, "init", scalar::init),
             limits: LimitKeys::read(reader, &section),
-            ip: section.scalar(reader, "ip", scalar::ip),
+            ips: ips(reader, &section),
             mac: section.scalar(reader, "mac", scalar::mac),
             hostname: section.scalar(reader, "hostname", scalar::hostname),
             users: section.setting(reader, "users", users),
@@ -82,7 +82,7 @@ impl Layer {
             arch: self.arch.or(&below.arch),
             init: self.init.or(&below.init),
             limits: self.limits.over(&below.limits),
-            ip: self.ip.or(&below.ip),
+            ips: PerFamily::each(|family| self.ips.of(family).or(below.ips.of(family))),
             mac: self.mac.or(&below.mac),
             hostname: self.hostname.or(&below.hostname),
             users: self.users.or(&below.users),

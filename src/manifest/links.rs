@@ -1,22 +1,22 @@
 //! `networks` of a container: which networks it has links to, and what is said of each.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::findings::Complaint;
 use super::keys;
 use super::layer::Layer;
 use super::node::{Entry, Node, Placed, Span, Value};
-use super::reader::{Reader, Setting, item_place};
+use super::reader::{Reader, Section, Setting, item_place};
 use super::scalar;
-use crate::model::{MacAddress, NetworkName};
+use crate::model::{IpFamily, MacAddress, NetworkName, PerFamily};
 
 /// A link that a container asks for.
 #[derive(Debug, Clone)]
 pub(super) struct LinkKeys {
     /// The network that it leads to.
     pub(super) network: Placed<String>,
-    /// The address, of replicas that of the first.
-    pub(super) ip: Setting<Ipv4Addr>,
+    /// The addresses, of replicas those of the first.
+    pub(super) ips: PerFamily<Setting<IpAddr>>,
     pub(super) mac: Setting<MacAddress>,
     /// Its name in the guest.
     pub(super) name: Setting<String>,
@@ -29,6 +29,19 @@ pub(super) enum Networks {
     Links(Vec<LinkKeys>),
     /// Whatever the host is connected to, in its own network namespace.
     OfHost,
+}
+
+/// The key of a link's address of `family`.
+pub(super) fn ip_key(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::Ipv4 => "ip",
+        IpFamily::Ipv6 => "ip6",
+    }
+}
+
+/// Reads the addresses of a container or a link.
+pub(super) fn ips(reader: &mut Reader, section: &Section<'_>) -> PerFamily<Setting<IpAddr>> {
+    PerFamily::each(|family| section.scalar(reader, ip_key(family), |text| scalar::ip(family, text)))
 }
 
 /// Reads `networks` of a container: `none`, `host`, a list of names or mappings, or a mapping of names to mappings as docker compose
@@ -74,7 +87,7 @@ fn keyed(reader: &mut Reader, entry: &Entry) -> Option<LinkKeys> {
     let section = reader.section(&what, entry.key.span, &entry.node, &keys::KEYED_LINK)?;
     Some(LinkKeys {
         network: entry.key.clone(),
-        ip: section.scalar(reader, "ip", scalar::ip),
+        ips: ips(reader, &section),
         mac: section.scalar(reader, "mac", scalar::mac),
         name: section.scalar(reader, "name", link_name),
     })
@@ -87,11 +100,11 @@ fn item(reader: &mut Reader, place: Span, node: &Node) -> Option<LinkKeys> {
         return Some(LinkKeys::plain(Placed { value: network, span: place }));
     };
     let section = reader.section("a link", place, node, &keys::LINK)?;
-    let ip = section.scalar(reader, "ip", scalar::ip);
+    let ips = ips(reader, &section);
     let mac = section.scalar(reader, "mac", scalar::mac);
     let name = section.scalar(reader, "name", link_name);
     match section.scalar(reader, "network", |text| Ok(text.to_owned())) {
-        Setting::Given(network) => Some(LinkKeys { network, ip, mac, name }),
+        Setting::Given(network) => Some(LinkKeys { network, ips, mac, name }),
         Setting::Wrong => None,
         Setting::Absent => {
             reader.complain(place, Complaint::new("a link needs a `network`").hint("write `{network: NAME}`"));
@@ -121,10 +134,10 @@ fn link_name(text: &str) -> Result<String, Complaint> {
 impl LinkKeys {
     /// A link of which nothing is said but its network.
     fn plain(network: Placed<String>) -> LinkKeys {
-        LinkKeys { network, ip: Setting::Absent, mac: Setting::Absent, name: Setting::Absent }
+        LinkKeys { network, ips: PerFamily::default(), mac: Setting::Absent, name: Setting::Absent }
     }
 
-    /// The links of a container that is asked for as `layer` at `place`. Its own `ip` and `mac` are those of the first.
+    /// The links of a container that is asked for as `layer` at `place`. Its own `ip`, `ip6` and `mac` are those of the first.
     pub(super) fn of(reader: &mut Reader, layer: &Layer, place: Span) -> Vec<LinkKeys> {
         let mut links = match &layer.networks {
             Setting::Given(Placed { value: Networks::Links(links), .. }) => links.clone(),
@@ -134,8 +147,8 @@ impl LinkKeys {
             Setting::Given(Placed { value: Networks::OfHost, .. }) | Setting::Wrong => Vec::new(),
         };
         if links.is_empty() && !matches!(layer.networks, Setting::Wrong) {
-            let given = [("ip", layer.ip.given().map(|ip| ip.span)), ("mac", layer.mac.given().map(|mac| mac.span))];
-            for (key, place) in given {
+            let ips = IpFamily::ALL.map(|family| (ip_key(family), layer.ips.of(family).given().map(|ip| ip.span)));
+            for (key, place) in ips.into_iter().chain([("mac", layer.mac.given().map(|mac| mac.span))]) {
                 if let Some(place) = place {
                     let complaint = Complaint::new(format!("`{key}` is that of a link, and there is none"));
                     reader.complain(place, complaint.hint("leave it out, or name a network in `networks`"));
@@ -143,7 +156,8 @@ impl LinkKeys {
             }
         }
         if let Some(first) = links.first_mut() {
-            first.ip = one_of(reader, "ip", &layer.ip, &first.ip);
+            first.ips =
+                PerFamily::each(|family| one_of(reader, ip_key(family), layer.ips.of(family), first.ips.of(family)));
             first.mac = one_of(reader, "mac", &layer.mac, &first.mac);
         }
         check_names(reader, &links);

@@ -27,6 +27,7 @@ mod resolve;
 mod scalar;
 mod security;
 mod ssh_keys;
+mod subnet;
 #[cfg(test)]
 mod tests;
 mod users;

@@ -2,33 +2,25 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::findings::Complaint;
 use super::keys;
 use super::node::{Entry, Placed, Span, Value};
 use super::reader::{Reader, Setting, item_place};
 use super::scalar;
+use super::subnet::{self, Subnet6};
 use super::way::WayKeys;
 use crate::model::{
-    Destination, Egress, FleetName, LinkWay, NetworkName, NetworkSpec, OuterNetwork, bridge_mac, stable_hash,
+    Destination, Egress, FleetName, IpFamily, LinkWay, NetworkName, NetworkSpec, OuterNetwork, PerFamily, bridge_mac,
+    stable_hash,
 };
-
-/// The shortest and the longest prefix of a subnet: `/8` is the largest private one, `/29` leaves five containers.
-const PREFIXES: std::ops::RangeInclusive<u8> = 8..=29;
-
-/// What no link of a host can have (RFC 6890): this network, loopback, link-local, multicast and reserved.
-const UNUSABLE: [(Ipv4Addr, u8); 4] = [
-    (Ipv4Addr::UNSPECIFIED, 8),
-    (Ipv4Addr::new(127, 0, 0, 0), 8),
-    (Ipv4Addr::new(169, 254, 0, 0), 16),
-    (Ipv4Addr::new(224, 0, 0, 0), 3),
-];
 
 /// The keys of `network`.
 #[derive(Debug, Default)]
 pub(super) struct NetworkKeys {
     pub(super) subnet: Setting<Ipv4Net>,
+    pub(super) subnet6: Setting<Subnet6>,
     bridge: Setting<String>,
     dns: Setting<Vec<IpAddr>>,
     nat: Setting<bool>,
@@ -42,23 +34,34 @@ impl NetworkKeys {
     /// Reads them from the mapping that `entry` has, called `what`.
     pub(super) fn read(reader: &mut Reader, what: &str, entry: &Entry) -> NetworkKeys {
         let Some(network) = reader.section(what, entry.key.span, &entry.node, &keys::NETWORK) else {
-            return NetworkKeys { subnet: Setting::Wrong, ..NetworkKeys::default() };
+            return NetworkKeys { subnet: Setting::Wrong, subnet6: Setting::Wrong, ..NetworkKeys::default() };
         };
         let nat = network.scalar(reader, "nat", scalar::truth);
-        NetworkKeys {
-            subnet: network.scalar(reader, "subnet", subnet),
+        let subnet6 = network.scalar(reader, "subnet6", subnet::subnet6);
+        let keys = NetworkKeys {
+            subnet: network.scalar(reader, "subnet", subnet::subnet),
             bridge: network.scalar(reader, "bridge", scalar::bridge),
             dns: network.setting(reader, "dns", name_servers),
             isolated: network.scalar(reader, "isolated", scalar::truth),
-            egress: network.setting(reader, "egress", |reader, entry| egress(reader, entry, &nat)),
+            egress: network.setting(reader, "egress", |reader, entry| egress(reader, entry, &nat, &subnet6)),
             mtu: network.scalar(reader, "mtu", mtu),
             way: WayKeys::read(reader, what, &network),
             nat,
-        }
+            subnet6,
+        };
+        keys.check_mtu(reader);
+        keys
     }
 
-    /// The network `name` of the fleet `fleet` with `subnet`, all else that is not given being derived.
-    pub(super) fn spec(&self, fleet: &FleetName, name: &NetworkName, scope: &str, subnet: Ipv4Net) -> NetworkSpec {
+    /// The network `name` of the fleet `fleet` with these subnets, all else that is not given being derived.
+    pub(super) fn spec(
+        &self,
+        fleet: &FleetName,
+        name: &NetworkName,
+        scope: &str,
+        subnet: Ipv4Net,
+        subnet6: Option<Ipv6Net>,
+    ) -> NetworkSpec {
         let parts = derivation(&["bridge", scope, fleet.as_str()], name);
         let bridge = self.bridge.value().cloned();
         NetworkSpec {
@@ -66,8 +69,8 @@ impl NetworkKeys {
             bridge: bridge.unwrap_or_else(|| format!("fb{}", hex(&parts, 5))),
             mac: bridge_mac(scope, fleet, name),
             subnet,
-            gateway: gateway(subnet),
-            subnet6: None,
+            gateway: Ipv4Addr::from(u32::from(subnet.network()) + 1),
+            subnet6,
             dns: self.dns.value().cloned().unwrap_or_default(),
             nat: self.nat.value().copied().unwrap_or(true),
             isolated: self.isolated.value().copied().unwrap_or(false),
@@ -95,10 +98,49 @@ impl NetworkKeys {
             name: name.clone(),
             way,
             parent: parent.to_owned(),
-            subnet: self.subnet.value().copied(),
-            gateway: self.way.gateway.value().copied(),
+            subnets: PerFamily {
+                ipv4: self.subnet.value().copied().map(IpNet::from),
+                ipv6: self.subnet6_of_outer(reader).map(IpNet::from),
+            },
+            gateways: PerFamily::each(|family| self.way.gateway(family).map(|(gateway, _)| gateway)),
             dns: self.dns.value().cloned().unwrap_or_default(),
             mtu: self.mtu.value().copied(),
+        }
+    }
+
+    /// One that is derived is nothing where others are already.
+    fn subnet6_of_outer(&self, reader: &mut Reader) -> Option<Ipv6Net> {
+        let given = self.subnet6.given()?;
+        match given.value {
+            Subnet6::Given(subnet) => Some(subnet),
+            Subnet6::Auto => {
+                let complaint = Complaint::new("`subnet6: auto` goes with a bridge of fleet's own, not with `parent`");
+                reader.complain(given.span, complaint.hint("write the subnet that the network has"));
+                None
+            }
+        }
+    }
+
+    /// Finds packets that are too short for what is spoken: a link that takes no longer ones has no IPv6 (RFC 8200, 5).
+    fn check_mtu(&self, reader: &mut Reader) {
+        if let (Setting::Given(mtu), false) = (&self.mtu, self.subnet6.is_absent())
+            && mtu.value < SHORTEST_MTU6
+        {
+            let message = format!("`mtu` {} is too short for IPv6, which takes {SHORTEST_MTU6} at least", mtu.value);
+            reader.complain(mtu.span, Complaint::new(message).hint("leave `mtu` or `subnet6` out"));
+        }
+    }
+
+    /// Whether something is said of its subnet of `family` that is a finding.
+    pub(super) fn has_wrong_subnet(&self, family: IpFamily) -> bool {
+        match family {
+            IpFamily::Ipv4 => matches!(self.subnet, Setting::Wrong),
+            IpFamily::Ipv6 => match &self.subnet6 {
+                Setting::Wrong => true,
+                // Nobody knows what others have.
+                Setting::Given(subnet) => subnet.value == Subnet6::Auto,
+                Setting::Absent => false,
+            },
         }
     }
 
@@ -114,19 +156,12 @@ pub(super) fn derivation<'p>(parts: &[&'p str], network: &'p NetworkName) -> Vec
     parts.iter().copied().chain(name).collect()
 }
 
+/// RFC 8200, 5.
+const SHORTEST_MTU6: u32 = 1280;
+
 /// `mtu`: what every host of an IPv4 network must take (RFC 791), and the longest that an IPv4 packet can be.
 fn mtu(text: &str) -> Result<u32, Complaint> {
     scalar::whole(text, 68, 65_535)
-}
-
-/// Whether the subnets share addresses.
-pub(super) fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
-    one.contains(&other) || other.contains(&one)
-}
-
-/// The first host address of `subnet`: the host's own.
-pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(subnet.network()) + 1)
 }
 
 /// The first `bytes` bytes of the hash of `parts` in hexadecimal.
@@ -136,37 +171,6 @@ pub(super) fn hex(parts: &[&str], bytes: usize) -> String {
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");
         text
     })
-}
-
-/// The 16384 subnets in the third quarter of 10.0.0.0/8, far from the low numbers that people choose, from the one on
-/// that is the network's by its name.
-pub(super) fn derived_subnets(fleet: &str, network: &NetworkName) -> impl Iterator<Item = Ipv4Net> {
-    let hash = stable_hash(&derivation(&["subnet", fleet], network));
-    let first = u16::from_be_bytes([hash[0] % 64, hash[1]]);
-    (0..1 << 14).map(move |step| {
-        let [high, low] = ((first + step) % (1 << 14)).to_be_bytes();
-        Ipv4Net::new_assert(Ipv4Addr::new(10, 128 + high, low, 0), 24)
-    })
-}
-
-fn subnet(text: &str) -> Result<Ipv4Net, Complaint> {
-    let subnet: Ipv4Net = text
-        .parse()
-        .map_err(|_| Complaint::new(format!("`{text}` is not an IPv4 subnet")).hint("write it as `10.42.0.0/24`"))?;
-    if !PREFIXES.contains(&subnet.prefix_len()) {
-        let range = format!("from /{} to /{}", PREFIXES.start(), PREFIXES.end());
-        return Err(Complaint::new(format!("a fleet's subnet has a prefix {range}, not /{}", subnet.prefix_len())));
-    }
-    if subnet.trunc() != subnet {
-        let complaint = Complaint::new(format!("`{text}` is an address inside a subnet"));
-        return Err(complaint.hint(format!("did you mean `{}`?", subnet.trunc())));
-    }
-    let unusable = UNUSABLE.map(|(address, prefix)| Ipv4Net::new_assert(address, prefix));
-    if let Some(taken) = unusable.iter().find(|taken| taken.contains(&subnet) || subnet.contains(*taken)) {
-        let complaint = Complaint::new(format!("`{text}` cannot be a fleet's subnet: {taken} is set aside (RFC 6890)"));
-        return Err(complaint.hint("choose one inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"));
-    }
-    Ok(subnet)
 }
 
 fn name_servers(reader: &mut Reader, entry: &Entry) -> Option<Vec<IpAddr>> {
@@ -180,7 +184,7 @@ fn name_servers(reader: &mut Reader, entry: &Entry) -> Option<Vec<IpAddr>> {
 }
 
 /// `nat`, `none` or a list.
-fn egress(reader: &mut Reader, entry: &Entry, nat: &Setting<bool>) -> Option<Egress> {
+fn egress(reader: &mut Reader, entry: &Entry, nat: &Setting<bool>, subnet6: &Setting<Subnet6>) -> Option<Egress> {
     if let Value::List(items) = &entry.node.value {
         if items.is_empty() {
             let complaint = Complaint::new("`egress` names nothing that may be reached");
@@ -189,9 +193,14 @@ fn egress(reader: &mut Reader, entry: &Entry, nat: &Setting<bool>) -> Option<Egr
         }
         let mut destinations = Vec::with_capacity(items.len());
         for node in items {
-            let text = reader.item("a destination", entry.key.span, node);
-            destinations
-                .extend(text.and_then(|text| reader.accept(item_place(entry.key.span, node), destination(text))));
+            let Some(text) = reader.item("a destination", entry.key.span, node) else { continue };
+            let place = item_place(entry.key.span, node);
+            let Some(destination) = reader.accept(place, destination(text)) else { continue };
+            if destination.net.addr().is_ipv6() && subnet6.is_absent() {
+                let complaint = Complaint::new(format!("nobody reaches `{text}` from a network without a `subnet6`"));
+                reader.complain(place, complaint.hint("write `subnet6: auto`"));
+            }
+            destinations.push(destination);
         }
         return Some(Egress::Only(destinations));
     }
@@ -231,9 +240,6 @@ fn destination(text: &str) -> Result<Destination, Complaint> {
             bad(why).hint(hint)
         })?,
     };
-    if net.addr().is_ipv6() {
-        return Err(bad("containers have IPv4 only"));
-    }
     if net.trunc() != net {
         return Err(bad("it is an address inside a subnet").hint(format!("did you mean `{}`?", net.trunc())));
     }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::findings::Complaint;
 use super::keys;
-use super::network::{NetworkKeys, derived_subnets, overlap};
+use super::network::NetworkKeys;
 use super::node::Span;
 use super::reader::{Reader, Section, Setting};
 use super::scalar;
-use crate::model::{FleetName, NetworkName, NetworkSpec, OuterNetwork};
+use super::subnet::{Subnet6, derived_subnets, derived_subnets6, subnet_key};
+use crate::model::{FleetName, IpFamily, NetworkName, NetworkSpec, OuterNetwork, PerFamily, overlap};
 
 /// A network that the fleet file names, or the default one.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(super) struct Declared {
     pub(super) name: NetworkName,
     pub(super) keys: NetworkKeys,
     /// Where a finding about its subnet points.
-    pub(super) place: Span,
+    pub(super) places: PerFamily<Span>,
 }
 
 /// Reads them from the fleet file's own `section`: the default one first, whether it is written or not.
@@ -47,8 +48,9 @@ pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Vec<Declared> 
 }
 
 fn named(name: NetworkName, keys: NetworkKeys, otherwise: Span) -> Declared {
-    let place = keys.subnet.given().map_or(otherwise, |subnet| subnet.span);
-    Declared { name, keys, place }
+    let subnet = keys.subnet.given().map_or(otherwise, |subnet| subnet.span);
+    let places = PerFamily { ipv4: subnet, ipv6: keys.subnet6.given().map_or(subnet, |subnet| subnet.span) };
+    Declared { name, keys, places }
 }
 
 /// The name of a network. `none` and `host` mean something else where a container names its networks.
@@ -82,53 +84,115 @@ pub(super) fn resolve(
 ) -> Option<Resolved> {
     let outer = declared.iter().filter_map(|network| outer(reader, network)).collect();
     let declared = || declared.iter().filter(|network| network.keys.way.outer().is_none());
-    let mut taken: Vec<(Ipv4Net, &Declared)> = Vec::new();
+    let mut taken = Taken::default();
     for network in declared() {
-        let Some(subnet) = network.keys.subnet.value() else { continue };
-        if let Some((other, theirs)) = taken.iter().find(|(other, _)| overlap(*other, *subnet)) {
-            let line = reader.line(theirs.place);
-            let message = format!("{subnet} overlaps {other} of the network `{}` in line {line}", theirs.name);
-            reader.complain(network.place, message);
+        let subnet6 = network.keys.subnet6.value().and_then(|subnet| match subnet {
+            Subnet6::Auto => None,
+            Subnet6::Given(subnet) => Some(IpNet::from(*subnet)),
+        });
+        let given = [network.keys.subnet.value().copied().map(IpNet::from), subnet6];
+        for subnet in given.into_iter().flatten() {
+            taken.take(reader, network, subnet);
         }
-        taken.push((*subnet, network));
     }
     let mut specs: Vec<NetworkSpec> = Vec::new();
     for network in declared() {
-        let subnet = match &network.keys.subnet {
+        let is_used = used.contains(network.name.as_str());
+        let subnet = taken.subnet(reader, fleet, network, is_used)?;
+        let subnet6 = match &network.keys.subnet6 {
             Setting::Wrong => return None,
-            Setting::Given(subnet) => subnet.value,
-            Setting::Absent => {
-                let mut candidates = derived_subnets(fleet.as_str(), &network.name).peekable();
-                let wish = candidates.peek().copied();
-                let is_free = |subnet: &Ipv4Net| !taken.iter().any(|(other, _)| overlap(*other, *subnet));
-                let free = candidates.find(is_free);
-                if free.is_none() && used.contains(network.name.as_str()) {
-                    let complaint = Complaint::new(format!("no subnet is left for the network `{}`", network.name));
-                    reader.complain(network.place, complaint.hint("give it a `subnet`"));
-                }
-                // Of a network that nobody uses it does not matter.
-                free.or(wish)?
-            }
+            Setting::Absent => None,
+            Setting::Given(_) => Some(taken.subnet6(reader, fleet, network, is_used)?),
         };
-        taken.push((subnet, network));
-        let spec = network.keys.spec(fleet, &network.name, scope, subnet);
+        let spec = network.keys.spec(fleet, &network.name, scope, subnet, subnet6);
         if let Some(other) = specs.iter().find(|other| other.bridge == spec.bridge) {
             let message =
                 format!("the networks `{}` and `{}` have the same bridge `{}`", other.name, spec.name, spec.bridge);
-            reader.complain(network.keys.bridge_place().unwrap_or(network.place), message);
+            reader.complain(network.keys.bridge_place().unwrap_or(network.places.ipv4), message);
         }
         specs.push(spec);
     }
     Some(Resolved { own: specs, outer })
 }
 
+/// The subnets that networks of the fleet have.
+#[derive(Debug, Default)]
+struct Taken<'d>(Vec<(IpNet, &'d Declared)>);
+
+impl<'d> Taken<'d> {
+    /// Enters the subnet that is written for `network`.
+    fn take(&mut self, reader: &mut Reader, network: &'d Declared, subnet: IpNet) {
+        let family = IpFamily::of(subnet.addr());
+        if let Some((other, theirs)) = self.0.iter().find(|(other, _)| overlap(*other, subnet)) {
+            let line = reader.line(*theirs.places.of(family));
+            let message = format!("{subnet} overlaps {other} of the network `{}` in line {line}", theirs.name);
+            reader.complain(*network.places.of(family), message);
+        }
+        self.0.push((subnet, network));
+    }
+
+    /// The subnet of `network`, derived if none is written. `None` if there is a finding about it.
+    fn subnet(
+        &mut self,
+        reader: &mut Reader,
+        fleet: &FleetName,
+        network: &'d Declared,
+        is_used: bool,
+    ) -> Option<Ipv4Net> {
+        match &network.keys.subnet {
+            Setting::Wrong => None,
+            Setting::Given(subnet) => Some(subnet.value),
+            Setting::Absent => self.free(reader, network, is_used, derived_subnets(fleet.as_str(), &network.name)),
+        }
+    }
+
+    /// Its IPv6 subnet, if one is asked for.
+    fn subnet6(
+        &mut self,
+        reader: &mut Reader,
+        fleet: &FleetName,
+        network: &'d Declared,
+        is_used: bool,
+    ) -> Option<Ipv6Net> {
+        match network.keys.subnet6.value()? {
+            Subnet6::Given(subnet) => Some(*subnet),
+            Subnet6::Auto => self.free(reader, network, is_used, derived_subnets6(fleet.as_str(), &network.name)),
+        }
+    }
+
+    /// Takes the first of `candidates` that no other network has.
+    fn free<N: Copy + Into<IpNet>>(
+        &mut self,
+        reader: &mut Reader,
+        network: &'d Declared,
+        is_used: bool,
+        candidates: impl Iterator<Item = N>,
+    ) -> Option<N> {
+        let mut candidates = candidates.peekable();
+        let wish = *candidates.peek()?;
+        let family = IpFamily::of(wish.into().addr());
+        let free = candidates.find(|subnet| !self.0.iter().any(|(other, _)| overlap(*other, (*subnet).into())));
+        if free.is_none() && is_used {
+            let complaint = Complaint::new(format!("no subnet is left for the network `{}`", network.name));
+            reader.complain(*network.places.of(family), complaint.hint(format!("give it a `{}`", subnet_key(family))));
+        }
+        // Of a network that nobody uses it does not matter.
+        let subnet = free.unwrap_or(wish);
+        self.0.push((subnet.into(), network));
+        Some(subnet)
+    }
+}
+
 /// The network, if it is one that the host has without fleet.
 fn outer(reader: &mut Reader, network: &Declared) -> Option<OuterNetwork> {
     let (way, parent) = network.keys.way.outer()?;
     let outer = network.keys.outer(reader, &network.name, way, parent);
-    if let Some((gateway, place)) = network.keys.way.gateway_place() {
-        let message = match outer.subnet {
-            None => Some("a gateway is nothing without a `subnet`".to_owned()),
+    for family in IpFamily::ALL {
+        let Some((gateway, place)) = network.keys.way.gateway(family) else { continue };
+        let message = match *outer.subnets.of(family) {
+            // There is a finding about it.
+            None if network.keys.has_wrong_subnet(family) => None,
+            None => Some(format!("a gateway is nothing without a `{}`", subnet_key(family))),
             Some(subnet) if !subnet.contains(&gateway) => Some(format!("{gateway} is outside the subnet {subnet}")),
             Some(_) => None,
         };

@@ -62,12 +62,13 @@ fn port(text: &str) -> Result<PortForward, Complaint> {
 
 /// `127.0.0.1` or `[::1]`.
 fn address_of_host(text: &str) -> Result<IpAddr, String> {
-    if text.contains('[') {
-        return Err("containers have IPv4 only".to_owned());
-    }
     if let Some(address) = text.strip_prefix('[') {
         let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
-        return address.map(IpAddr::from).ok_or_else(|| format!("`{text}` is not an IPv6 address in brackets"));
+        let address = address.ok_or_else(|| format!("`{text}` is not an IPv6 address in brackets"))?;
+        if address.is_loopback() {
+            return Err("the kernel lets no answer from another link get to ::1".to_owned());
+        }
+        return Ok(address.into());
     }
     let why = if text.contains(':') { "is an IPv6 address without brackets" } else { "is not an IPv4 address" };
     text.parse::<Ipv4Addr>().map(IpAddr::from).map_err(|_| format!("`{text}` {why}"))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::address::{self, Addresses};
 use super::container::{self, Group};
@@ -20,8 +20,8 @@ use super::reader::{Reader, Section, Setting};
 use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
-    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, LinkSpec, LinkWay, MacAddress,
-    MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, native_architecture,
+    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, IpFamily, LinkSpec, LinkWay,
+    MacAddress, MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, PerFamily, native_architecture,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -59,14 +59,17 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     check_ports(reader, &groups);
     let Resolved { own: networks, outer } = networks::resolve(reader, &declared, &name, scope, &used)?;
     check_reach(reader, &groups, &networks, &outer);
-    let mut addresses: BTreeMap<NetworkName, Addresses> = BTreeMap::new();
+    let mut addresses: BTreeMap<NetworkName, PerFamily<Addresses>> = BTreeMap::new();
     for network in &networks {
-        let place = declared.iter().find(|declared| declared.name == network.name).map(|declared| declared.place);
-        let assigned = address::assign(reader, &name, network, place.unwrap_or_default(), &groups);
+        let places = declared.iter().find(|declared| declared.name == network.name).map(|declared| declared.places);
+        let places = places.unwrap_or_default();
+        let assigned =
+            PerFamily::each(|family| address::assign(reader, &name, network, family, *places.of(family), &groups));
         addresses.insert(network.name.clone(), assigned);
     }
     for network in &outer {
-        addresses.insert(network.name.clone(), address::assign_outer(reader, network, &groups));
+        let assigned = PerFamily::each(|family| address::assign_outer(reader, network, family, &groups));
+        addresses.insert(network.name.clone(), assigned);
     }
     if !reader.findings.is_empty() {
         return None;
@@ -198,6 +201,7 @@ fn check_reach(reader: &mut Reader, groups: &[Group], own: &[NetworkSpec], outer
             };
             reader.complain(first.span, complaint.hint(hint));
         }
+        check_port_families(reader, group, own);
         for link in &group.links {
             let shared = outer.iter().find(|network| network.name.as_str() == link.network.value);
             if let Some(OuterNetwork { way: LinkWay::Ipvlan(_), parent, .. }) = shared
@@ -207,6 +211,19 @@ fn check_reach(reader: &mut Reader, groups: &[Group], own: &[NetworkSpec], outer
                 reader.complain(mac.span, complaint.hint("leave `mac` out, or write `type: macvlan`"));
             }
         }
+    }
+}
+
+/// Finds ports that are published for IPv6 alone and lead nowhere.
+fn check_port_families(reader: &mut Reader, group: &Group, own: &[NetworkSpec]) {
+    let network = |link: &LinkKeys| own.iter().find(|network| network.name.as_str() == link.network.value);
+    let Some(network) = group.links.iter().find_map(network).filter(|network| network.subnet6.is_none()) else {
+        return;
+    };
+    let ports = group.keys.ports.value().into_iter().flatten();
+    for port in ports.filter(|port| !port.value.is_of(IpFamily::Ipv4)) {
+        let message = format!("`{}` has no IPv6 address on the network `{}`", group.key.value, network.name);
+        reader.complain(port.span, Complaint::new(message).hint("give the network a `subnet6`"));
     }
 }
 
@@ -274,7 +291,7 @@ struct Site<'a> {
     networks: &'a [NetworkSpec],
     outer: &'a [OuterNetwork],
     scope: &'a str,
-    addresses: &'a BTreeMap<NetworkName, Addresses>,
+    addresses: &'a BTreeMap<NetworkName, PerFamily<Addresses>>,
     templates: &'a BTreeMap<String, String>,
 }
 
@@ -324,41 +341,62 @@ impl Site<'_> {
             return Some(self.outer_link(link, outer, position, name));
         }
         let network = self.network(&link.network.value)?;
-        let address = *self.addresses.get(&network.name)?.get(name)?;
-        Some(LinkSpec {
+        let addresses = self.addresses_in(&network.name, name, |family| network.subnet_of(family));
+        // Without there is a finding.
+        addresses.ipv4?;
+        let gateways = PerFamily { ipv4: Some(network.gateway.into()), ipv6: network.gateway6().map(IpAddr::from) };
+        let gateways = if position == 0 { gateways } else { PerFamily::default() };
+        let link = LinkSpec {
             network: network.name.clone(),
             name: link.name_at(position),
             way: LinkWay::Bridge,
             parent: network.bridge.clone(),
             host_name: self.host_name(&network.name, name),
-            address: Some(Ipv4Net::new(address, network.subnet.prefix_len()).ok()?),
-            gateway: (position == 0).then_some(network.gateway),
+            address: None,
+            gateway: None,
             address6: None,
             gateway6: None,
             mac: mac(self.fleet, link, name),
             mtu: network.mtu,
             isolated: network.isolated,
+        };
+        Some(link.addressed(addresses, gateways))
+    }
+
+    /// The addresses of the container `name` on the network `network`, with the lengths of its subnets' prefixes.
+    fn addresses_in(
+        &self,
+        network: &NetworkName,
+        name: &ContainerName,
+        subnet: impl Fn(IpFamily) -> Option<IpNet>,
+    ) -> PerFamily<Option<IpNet>> {
+        PerFamily::each(|family| {
+            let address = self.addresses.get(network)?.of(family).get(name)?;
+            IpNet::new(*address, subnet(family)?.prefix_len()).ok()
         })
     }
 
     /// Without an address of its own, where its default route leads is the guest's business, too.
     fn outer_link(&self, link: &LinkKeys, outer: &OuterNetwork, position: usize, name: &ContainerName) -> LinkSpec {
-        let given = self.addresses.get(&outer.name).and_then(|addresses| addresses.get(name));
-        let address = given.zip(outer.subnet).and_then(|(ip, subnet)| Ipv4Net::new(*ip, subnet.prefix_len()).ok());
-        LinkSpec {
+        let addresses = self.addresses_in(&outer.name, name, |family| *outer.subnets.of(family));
+        let gateways = PerFamily::each(|family| {
+            outer.gateways.of(family).filter(|_| position == 0 && addresses.of(family).is_some())
+        });
+        let link = LinkSpec {
             network: outer.name.clone(),
             name: link.name_at(position),
             way: outer.way,
             parent: outer.parent.clone(),
             host_name: self.host_name(&outer.name, name),
-            address,
-            gateway: outer.gateway.filter(|_| position == 0 && address.is_some()),
+            address: None,
+            gateway: None,
             address6: None,
             gateway6: None,
             mac: mac(self.fleet, link, name),
             mtu: outer.mtu,
             isolated: false,
-        }
+        };
+        link.addressed(addresses, gateways)
     }
 
     fn host_name(&self, network: &NetworkName, container: &ContainerName) -> String {
@@ -381,6 +419,5 @@ fn member(fleet: &FleetName, container: &ContainerSpec) -> Member {
         names.push(name.to_owned());
     }
     names.push(format!("{name}.{fleet}"));
-    let addresses = container.links.iter().filter_map(|link| Some((link.network.clone(), link.address?.addr())));
-    Member { names, addresses: addresses.collect() }
+    Member { names, addresses: container.addresses_by_network() }
 }

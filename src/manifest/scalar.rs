@@ -1,14 +1,14 @@
 //! Single values of a fleet file: text to what it means, or a complaint.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::findings::Complaint;
 use super::keys::{did_you_mean, listed};
 use crate::model::{
-    Bytes, CpuSet, Cpus, EngineKind, FleetName, Init, InitKind, MacAddress, Restart, Weight, architecture,
+    Bytes, CpuSet, Cpus, EngineKind, FleetName, Init, InitKind, IpFamily, MacAddress, Restart, Weight, architecture,
 };
 
 /// Less than this and not even a small init lives: the kernel kills it while it starts.
@@ -163,13 +163,15 @@ pub(super) fn init(text: &str) -> Result<Init, Complaint> {
     })
 }
 
-/// `ip`.
-pub(super) fn ip(text: &str) -> Result<Ipv4Addr, Complaint> {
-    let hint = match text.split_once('/') {
-        Some((address, _)) => format!("did you mean `{address}`? the prefix length is the subnet's"),
-        None => "write four numbers, such as `10.42.0.11`".to_owned(),
+/// `ip`, `ip6`, `gateway` and `gateway6`.
+pub(super) fn ip(family: IpFamily, text: &str) -> Result<IpAddr, Complaint> {
+    let hint = match (text.split_once('/'), family) {
+        (Some((address, _)), _) => format!("did you mean `{address}`? the prefix length is the subnet's"),
+        (None, IpFamily::Ipv4) => "write four numbers, such as `10.42.0.11`".to_owned(),
+        (None, IpFamily::Ipv6) => "write it as `fd00:42::11`".to_owned(),
     };
-    text.parse().map_err(|_| Complaint::new(format!("`{text}` is not an IPv4 address")).hint(hint))
+    let address = text.parse().ok().filter(|address| IpFamily::of(*address) == family);
+    address.ok_or_else(|| Complaint::new(format!("`{text}` is not an {family} address")).hint(hint))
 }
 
 /// One of `dns`.

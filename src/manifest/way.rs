@@ -1,13 +1,13 @@
-//! `type`, `parent`, `mode` and `gateway` of a network: whether fleet makes it, and how else containers get there.
+//! `type`, `parent`, `mode`, `gateway` and `gateway6` of a network: whether fleet makes it, and how else containers get there.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::findings::Complaint;
 use super::keys::{did_you_mean, listed};
 use super::node::Span;
 use super::reader::{Reader, Section, Setting};
 use super::scalar;
-use crate::model::{IpvlanMode, LinkWay, MacvlanMode};
+use crate::model::{IpFamily, IpvlanMode, LinkWay, MacvlanMode, PerFamily};
 
 /// The types of networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct WayKeys {
     /// The way to the network that the host has without fleet, if it is such a one.
     way: Option<LinkWay>,
     parent: Setting<String>,
-    pub(super) gateway: Setting<Ipv4Addr>,
+    gateways: PerFamily<Setting<IpAddr>>,
 }
 
 impl WayKeys {
@@ -33,7 +33,8 @@ impl WayKeys {
     pub(super) fn read(reader: &mut Reader, what: &str, network: &Section<'_>) -> WayKeys {
         let kind = network.scalar(reader, "type", |text| scalar::one_of("type of network", text, &TYPES));
         let parent = network.scalar(reader, "parent", scalar::bridge);
-        let gateway = network.scalar(reader, "gateway", scalar::ip);
+        let gateways =
+            PerFamily::each(|family| network.scalar(reader, gateway_key(family), |text| scalar::ip(family, text)));
         let mode = network.scalar(reader, "mode", |text| Ok(text.to_owned()));
         let way = way(reader, what, kind.given().map_or(Type::Bridge, |kind| kind.value), &mode);
         if parent.is_absent() {
@@ -42,14 +43,15 @@ impl WayKeys {
                 let complaint = Complaint::new(format!("{what} needs a `parent`: the link of the host that it shares"));
                 reader.complain(place, complaint.hint("write `parent: eth0` or the like"));
             }
-            if let Some(given) = gateway.given() {
+            for family in IpFamily::ALL {
+                let Some(given) = gateways.of(family).given() else { continue };
                 let complaint =
                     Complaint::new("the gateway of a network of fleet's own is the host: the subnet's first address");
-                reader.complain(given.span, complaint.hint("leave `gateway` out"));
+                reader.complain(given.span, complaint.hint(format!("leave `{}` out", gateway_key(family))));
             }
         }
         let way = parent.given().and(way);
-        WayKeys { way, parent, gateway }
+        WayKeys { way, parent, gateways }
     }
 
     /// The way and the link of the host's, if the network is one that the host has without fleet.
@@ -57,9 +59,17 @@ impl WayKeys {
         Some((self.way?, self.parent.value()?))
     }
 
-    /// Where the gateway is given, with it.
-    pub(super) fn gateway_place(&self) -> Option<(Ipv4Addr, Span)> {
-        self.gateway.given().map(|gateway| (gateway.value, gateway.span))
+    /// The gateway of `family` that is given, with its place.
+    pub(super) fn gateway(&self, family: IpFamily) -> Option<(IpAddr, Span)> {
+        self.gateways.of(family).given().map(|gateway| (gateway.value, gateway.span))
+    }
+}
+
+/// The key of a network's gateway of `family`.
+fn gateway_key(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::Ipv4 => "gateway",
+        IpFamily::Ipv6 => "gateway6",
     }
 }
 

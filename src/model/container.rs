@@ -159,6 +159,15 @@ impl ContainerSpec {
         IpFamily::ALL.into_iter().filter_map(first).map(|address| address.addr())
     }
 
+    /// All of its addresses, each with the network that it is on.
+    #[must_use]
+    pub fn addresses_by_network(&self) -> Vec<(NetworkName, IpAddr)> {
+        let of = |link: &LinkSpec| -> Vec<_> {
+            link.addresses().map(|address| (link.network.clone(), address.addr())).collect()
+        };
+        self.links.iter().flat_map(of).collect()
+    }
+
     /// In what ways it is less isolated than an ordinary container, in words.
     #[must_use]
     pub fn opt_ins(&self) -> Vec<String> {

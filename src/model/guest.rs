@@ -1,7 +1,7 @@
 //! What is set up inside a guest before its first start.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -53,27 +53,29 @@ pub struct GuestSpec {
 pub struct Member {
     /// Its names, the shortest first: `agent-1`, `agent-1.dev-cluster`.
     pub names: Vec<String>,
-    /// Its addresses, each with the network that it is on.
-    pub addresses: Vec<(NetworkName, Ipv4Addr)>,
+    /// Its addresses of both families, each with the network that it is on.
+    pub addresses: Vec<(NetworkName, IpAddr)>,
 }
 
-/// The host table of a guest on `networks`: each of `members` by its address on the first of those networks that it is on
+/// The host table of a guest on `networks`: each of `members` by its addresses on the first of those networks that it is on
 /// too. Who shares none with the guest could not be reached anyway.
 #[must_use]
 pub fn host_table(members: &[Member], networks: &[NetworkName]) -> Vec<HostEntry> {
-    let address_of = |member: &Member| {
-        let on = |network: &NetworkName| member.addresses.iter().find(|(name, _)| name == network);
-        networks.iter().find_map(on).map(|(_, address)| *address)
-    };
-    let entry = |member: &Member| Some(HostEntry { address: address_of(member)?, names: member.names.clone() });
-    members.iter().filter_map(entry).collect()
+    let mut entries = Vec::new();
+    for member in members {
+        let on = |network: &NetworkName| member.addresses.iter().any(|(name, _)| name == network);
+        let Some(shared) = networks.iter().find(|network| on(network)) else { continue };
+        let addresses = member.addresses.iter().filter(|(network, _)| network == shared);
+        entries.extend(addresses.map(|(_, address)| HostEntry { address: *address, names: member.names.clone() }));
+    }
+    entries
 }
 
 /// One line of a guest's host table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HostEntry {
-    /// The member's address.
-    pub address: Ipv4Addr,
+    /// An address of the member's.
+    pub address: IpAddr,
     /// Its names, the shortest first: `agent-1`, `agent-1.dev-cluster`.
     pub names: Vec<String>,
 }
@@ -83,7 +85,10 @@ pub struct HostEntry {
 pub fn hosts_digest(entries: &[HostEntry]) -> String {
     let mut hash = Sha256::new();
     for entry in entries {
-        hash.update(entry.address.octets());
+        match entry.address {
+            IpAddr::V4(address) => hash.update(address.octets()),
+            IpAddr::V6(address) => hash.update(address.octets()),
+        }
         for name in &entry.names {
             hash.update(name.as_bytes());
             hash.update([0]);

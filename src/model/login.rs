@@ -1,7 +1,7 @@
 //! How a container is reached by SSH from its host.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::{ContainerName, ContainerRecord, FleetName};
@@ -13,8 +13,8 @@ pub struct Login {
     pub name: ContainerName,
     /// The fleet that it belongs to.
     pub fleet: FleetName,
-    /// Its address.
-    pub address: Ipv4Addr,
+    /// Its address: of IPv4 where it has one, for that is what every host speaks.
+    pub address: IpAddr,
     /// The user of the guest.
     pub user: String,
     /// The file with the public host keys of the fleet.
@@ -58,7 +58,7 @@ impl Login {
         Some(Login {
             name: record.spec.name.clone(),
             fleet: record.fleet.clone(),
-            address: record.spec.address()?,
+            address: record.spec.addresses().next()?,
             user: user.to_owned(),
             known_hosts,
             identities,

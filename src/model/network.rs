@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::{FleetName, IpFamily, Ipv6Use, NetworkName, stable_hash};
+use super::{FleetName, IpFamily, Ipv6Use, NetworkName, PerFamily, stable_hash};
 
 /// How long packets are on a link of which nothing is said (`ETH_DATA_LEN`).
 pub const USUAL_MTU: u32 = 1500;
@@ -96,10 +96,10 @@ pub struct OuterNetwork {
     pub way: LinkWay,
     /// The host's link that leads to it.
     pub parent: String,
-    /// Its subnet, with its network address; without it no container has an address of fleet's.
-    pub subnet: Option<Ipv4Net>,
-    /// The router.
-    pub gateway: Option<Ipv4Addr>,
+    /// Its subnets, with their network addresses; without one no container has an address of that family from fleet.
+    pub subnets: PerFamily<Option<IpNet>>,
+    /// The routers.
+    pub gateways: PerFamily<Option<IpAddr>>,
     /// Name servers for the guests.
     pub dns: Vec<IpAddr>,
     /// How long packets may be, in bytes.
@@ -338,6 +338,34 @@ impl LinkSpec {
         let mut bytes = self.mac.0.map(|byte| !byte);
         bytes[0] = 0xfe;
         MacAddress(bytes)
+    }
+
+    /// This one with those of `addresses` and `gateways` that are its own: no others are of their families.
+    #[must_use]
+    pub fn addressed(self, addresses: PerFamily<Option<IpNet>>, gateways: PerFamily<Option<IpAddr>>) -> LinkSpec {
+        let net4 = |net| match net {
+            IpNet::V4(net) => Some(net),
+            IpNet::V6(_) => None,
+        };
+        let net6 = |net| match net {
+            IpNet::V6(net) => Some(net),
+            IpNet::V4(_) => None,
+        };
+        let router4 = |router| match router {
+            IpAddr::V4(router) => Some(router),
+            IpAddr::V6(_) => None,
+        };
+        let router6 = |router| match router {
+            IpAddr::V6(router) => Some(router),
+            IpAddr::V4(_) => None,
+        };
+        LinkSpec {
+            address: addresses.ipv4.and_then(net4),
+            gateway: gateways.ipv4.and_then(router4),
+            address6: addresses.ipv6.and_then(net6),
+            gateway6: gateways.ipv6.and_then(router6),
+            ..self
+        }
     }
 
     /// The guest's addresses on it, with the subnets' prefix lengths.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl Net {
         Net::of(std::process::id().into())
     }
 
-    /// A host outside, `198.18.90.2`, on a link of its own to this one, which is `198.18.90.1`. It has no route beyond.
+    /// A host outside, `198.18.90.2` and `2001:db8:90::2`, on a link of its own to this one, which is `198.18.90.1` and
+    /// `2001:db8:90::1`. It has no route beyond.
     pub(crate) fn outside() -> Outside {
         let made = std::thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).expect("root");
@@ -55,8 +56,10 @@ impl Net {
         net.ip("addr add 198.18.90.2/24 dev out0");
         net.ip("link set lo up");
         net.ip("link set out0 up");
+        net.ip("addr add 2001:db8:90::2/64 dev out0 nodad");
         Net::of_host().ip("addr add 198.18.90.1/24 dev fleettest0");
         Net::of_host().ip("link set fleettest0 up");
+        Net::of_host().ip("addr add 2001:db8:90::1/64 dev fleettest0 nodad");
         Outside(net)
     }
 
@@ -79,7 +82,7 @@ impl Net {
 
     /// Listens on TCP `address` in it, as long as this lives: says its `name` to whoever comes, and gives their
     /// addresses.
-    pub(crate) fn serve(&self, name: &'static str, address: &str) -> mpsc::Receiver<Ipv4Addr> {
+    pub(crate) fn serve(&self, name: &'static str, address: &str) -> mpsc::Receiver<IpAddr> {
         let address: SocketAddr = address.parse().expect("an address");
         let listener = self.run(|| TcpListener::bind(address)).expect("it is free");
         let (peers, seen) = mpsc::channel();
@@ -91,10 +94,10 @@ impl Net {
                     std::thread::sleep(Duration::from_millis(2));
                     continue;
                 };
-                let Ok(SocketAddr::V4(peer)) = stream.peer_addr() else { return };
+                let Ok(peer) = stream.peer_addr() else { return };
                 let _ = stream.write_all(name.as_bytes());
                 // Nobody may care.
-                let _ = peers.send(*peer.ip());
+                let _ = peers.send(peer.ip());
             }
         });
         seen
@@ -133,7 +136,8 @@ impl Net {
     pub(crate) fn ask_udp(&self, address: &str) -> String {
         let address: SocketAddr = address.parse().expect("an address");
         self.run(|| {
-            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            let own = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let socket = UdpSocket::bind(own).expect("a socket");
             socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
             let mut bytes = [0; 64];
             let asked = socket.connect(address).and_then(|()| socket.send(b"?"));

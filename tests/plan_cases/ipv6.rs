@@ -27,13 +27,13 @@ fn a_fleet_that_gets_a_subnet_keeps_its_bridge() {
     + rules:fleet0  packet rules +others' addresses +nat -no IPv6  (Live)  after [network:fleet0]
     + forwarding:net.ipv6.conf.all.forwarding  0 → 1: containers reach other hosts  after [rules:fleet0]
     + links:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Live)  after [network:fleet0, rules:fleet0, forwarding:net.ipv6.conf.all.forwarding]
-    + configure:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1  (Live)  after [links:a]
+    + configure:a  ip6 none → fd00:42::b/64, gateway6 none → fd00:42::1, hosts: members changed  (Live)  after [links:a]
     ");
     insta::assert_snapshot!(planned(&one(), &converged_host(&six())), @r"
     + network:fleet0  address fd00:42::1/64 is not of the network, the host speaks IPv6 on it  (Live)
     + rules:fleet0  packet rules +no IPv6 -others' addresses -nat  (Live)  after [network:fleet0]
     + links:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Live)  after [network:fleet0, rules:fleet0]
-    + configure:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none  (Live)  after [links:a]
+    + configure:a  ip6 fd00:42::b/64 → none, gateway6 fd00:42::1 → none, hosts: members changed  (Live)  after [links:a]
     ");
 }
 

@@ -129,13 +129,13 @@ pub(crate) fn device(path: &str) -> DeviceSpec {
     DeviceSpec { source: PathBuf::from(path), target: PathBuf::from(path), mode: 0o666 }
 }
 
+fn member(spec: &ContainerSpec) -> Member {
+    let names = vec![spec.guest.hostname.clone(), format!("{}.dev", spec.guest.hostname)];
+    Member { names, addresses: spec.addresses_by_network() }
+}
+
 /// The fleet `dev` of these containers.
 pub(crate) fn fleet_of(containers: Vec<ContainerSpec>) -> Fleet {
-    let member = |spec: &ContainerSpec| {
-        let addresses = spec.links.iter().filter_map(|link| Some((link.network.clone(), link.address?.addr())));
-        let names = vec![spec.guest.hostname.clone(), format!("{}.dev", spec.guest.hostname)];
-        Member { names, addresses: addresses.collect() }
-    };
     Fleet {
         name: fleet_name("dev"),
         file: PathBuf::from("fleet.yaml"),
@@ -165,6 +165,7 @@ pub(crate) fn with_ipv6(mut fleet: Fleet) -> Fleet {
         link.address6 = Ipv6Net::new(address, subnet.prefix_len()).ok();
         link.gateway6 = gateway6;
     }
+    fleet.members = fleet.containers.iter().map(member).collect();
     fleet
 }
 

@@ -16,8 +16,8 @@ fn host_lock() -> String {
     format!("/var/tmp/fleet-tests-{namespace}.lock")
 }
 
-/// Whether the host passes packets on.
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// Whether the host passes packets of each family on.
+const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 
 /// How long anything that is waited for may take.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -43,7 +43,7 @@ impl Ran {
 }
 
 pub(crate) struct World {
-    forwarding: String,
+    forwarding: [String; 2],
     pub(crate) dir: tempfile::TempDir,
     links_before: Vec<String>,
     traffic_before: String,
@@ -58,8 +58,10 @@ impl World {
         host.lock().expect("a file can be locked");
         let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
         // Where the host passes packets on already, fleet would have nothing to change, and to put back.
-        let forwarding = fs::read_to_string(FORWARDING).expect("readable");
-        fs::write(FORWARDING, "0").expect("written");
+        let forwarding = FORWARDING.map(|path| fs::read_to_string(path).expect("readable"));
+        for path in FORWARDING {
+            fs::write(path, "0").expect("written");
+        }
         World { forwarding, dir, links_before: links(), traffic_before: traffic(), _host: host }
     }
 
@@ -190,7 +192,9 @@ impl Drop for World {
     fn drop(&mut self) {
         // A failed test must not disturb the next one. A good one has nothing left.
         let _ = self.command(&["destroy", "-y"]).output();
-        let _ = fs::write(FORWARDING, &self.forwarding);
+        for (path, value) in FORWARDING.iter().zip(&self.forwarding) {
+            let _ = fs::write(path, value);
+        }
     }
 }
 
@@ -232,10 +236,11 @@ fn links() -> Vec<String> {
     links
 }
 
-/// The host's packet rules, and whether it passes packets on.
+/// The host's packet rules, and whether it passes packets of each family on.
 pub(crate) fn traffic() -> String {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is installed");
-    fs::read_to_string(FORWARDING).expect("readable") + &String::from_utf8_lossy(&output.stdout)
+    let forwarding = FORWARDING.map(|path| fs::read_to_string(path).expect("readable"));
+    forwarding.concat() + &String::from_utf8_lossy(&output.stdout)
 }
 
 pub(crate) fn names_in(dir: &Path) -> Vec<String> {

@@ -35,6 +35,9 @@ type Way = (&'static str, fn(&LinkWay) -> bool);
 const WAYS: [Way; 2] =
     [("macvlan", |way| matches!(way, LinkWay::Macvlan(_))), ("ipvlan", |way| matches!(way, LinkWay::Ipvlan(_)))];
 
+/// Where the parameters of IPv6 are, if the kernel has it.
+const IPV6: &str = "/proc/sys/net/ipv6/conf";
+
 /// What is missing to run `containers`, each with its fix.
 pub(super) fn lacks(layout: &Layout, hierarchies: &Hierarchies, containers: &[ContainerSpec]) -> Vec<(String, String)> {
     let mut lacks = Vec::new();
@@ -74,6 +77,10 @@ pub(super) fn lacks(layout: &Layout, hierarchies: &Hierarchies, containers: &[Co
         if ways.find(is_of_kind).is_some_and(|way| !knows_way(way)) {
             lack(format!("the kernel has no {kind} links"), "use `type: bridge`, or boot a kernel that has them");
         }
+    }
+    let mut links = containers.iter().flat_map(|spec| &spec.links);
+    if links.any(|link| link.address6.is_some()) && !Path::new(IPV6).exists() {
+        lack("the kernel has no IPv6".to_owned(), "boot it without `ipv6.disable=1`, or leave `subnet6` out");
     }
     if let Some(dir) = nearest_existing(layout.containers())
         && let Some(kind) = unmappable(dir)

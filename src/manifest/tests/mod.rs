@@ -3,6 +3,7 @@
 mod access;
 mod findings;
 mod fleets;
+mod ipv6;
 mod laws;
 mod networks;
 mod together;

@@ -38,7 +38,7 @@ fn what_is_no_published_port_says_why() {
     3:81 `:80` is not a published port: `` is not a whole number from 1 to 65535 (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
     3:88 `80:80/tpc` is not a published port: the protocol `tpc` is neither `tcp` nor `udp` (did you mean `tcp`?)
     3:101 `x:80:80` is not a published port: `x` is not an IPv4 address (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
-    3:110 `[::1]:80:80` is not a published port: containers have IPv4 only (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
+    3:110 `[::1]:80:80` is not a published port: the kernel lets no answer from another link get to ::1 (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
     3:125 `1-1000:2001-3000` is not a published port: a range of more than 256 ports keeps its numbers (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
     ");
     insta::assert_snapshot!(ports("8080:80"), @"3:31 `ports` must be a list (write `ports: [ITEM, …]`)");
@@ -89,7 +89,7 @@ fn what_is_no_destination_says_why() {
     2:20 `example.org` is no destination: packets have addresses, not names (write an address or subnet, `192.0.2.7`, `192.0.2.7:443` or `10.0.0.0/8`)
     2:33 `10.0.0.1/8` is no destination: it is an address inside a subnet (did you mean `10.0.0.0/8`?)
     2:45 `10.0.0.1:0` is no destination: the port is a whole number from 1 to 65535
-    2:59 `fd00::/8` is no destination: containers have IPv4 only
+    2:59 nobody reaches `fd00::/8` from a network without a `subnet6` (write `subnet6: auto`)
     ");
     insta::assert_snapshot!(network("egress: []"), @"2:11 `egress` names nothing that may be reached (write `egress: none`)");
     insta::assert_snapshot!(network("egress: all"), @"2:19 `all` is no `egress` (write `nat`, `none`, or a list such as `[10.0.0.0/8, 192.0.2.7:443]`)");
