@@ -25,24 +25,40 @@ struct Freezer {
     is_so: &'static str,
 }
 
+impl Freezer {
+    /// Whether every process stands still.
+    fn has_frozen(&self) -> io::Result<bool> {
+        Ok(fs::read_to_string(&self.outcome)?.lines().any(|line| line == self.is_so))
+    }
+}
+
 impl Group {
-    fn freezer(&self) -> Option<Freezer> {
-        if let Some(dir) = self.v2_dir() {
+    /// Those that the host has; fleet freezes by the first. By the other, somebody else may have, as lxc-freeze(1) does.
+    fn freezers(&self) -> impl Iterator<Item = Freezer> {
+        let v2 = self.v2_dir().map(|dir| {
             let (control, outcome) = (dir.join("cgroup.freeze"), dir.join("cgroup.events"));
-            return Some(Freezer { control, frozen: "1", thawed: "0", outcome, is_so: "frozen 1" });
-        }
-        let control = self.v1_dir("freezer")?.join("freezer.state");
-        Some(Freezer { outcome: control.clone(), control, frozen: "FROZEN", thawed: "THAWED", is_so: "FROZEN" })
+            Freezer { control, frozen: "1", thawed: "0", outcome, is_so: "frozen 1" }
+        });
+        let v1 = self.v1_dir("freezer").map(|dir| {
+            let control = dir.join("freezer.state");
+            Freezer { outcome: control.clone(), control, frozen: "FROZEN", thawed: "THAWED", is_so: "FROZEN" }
+        });
+        v2.into_iter().chain(v1)
     }
 
     /// Stops every process of the group where it is; returns when all stand still. If one does not in time, all go on.
     pub(in crate::engine::native) fn freeze(&self) -> io::Result<()> {
-        let freezer = self.freezer().ok_or_else(|| io::Error::other("this host has no `freezer` cgroup controller"))?;
+        let none = || io::Error::other("this host has no `freezer` cgroup controller");
+        // Those that one freezer has stopped do not get to where the other would have them.
+        if self.freezers().any(|freezer| freezer.has_frozen().unwrap_or(false)) {
+            return Ok(());
+        }
+        let freezer = self.freezers().next().ok_or_else(none)?;
         let started = Instant::now();
         loop {
             // Again and again: in version 1, one that forked meanwhile takes another round.
             fs::write(&freezer.control, freezer.frozen)?;
-            if fs::read_to_string(&freezer.outcome)?.lines().any(|line| line == freezer.is_so) {
+            if freezer.has_frozen()? {
                 return Ok(());
             }
             if started.elapsed() > FREEZE_DEADLINE {
@@ -55,18 +71,16 @@ impl Group {
 
     /// Lets the processes of the group go on. Those of one that is not frozen, or gone, do already.
     pub(in crate::engine::native) fn thaw(&self) -> io::Result<()> {
-        let Some(freezer) = self.freezer() else { return Ok(()) };
-        match fs::write(&freezer.control, freezer.thawed) {
+        self.freezers().try_for_each(|freezer| match fs::write(&freezer.control, freezer.thawed) {
             Err(error) if is_gone(&error) => Ok(()),
             other => other,
-        }
+        })
     }
 
     /// Whether the group was frozen: whatever enters it stops.
     pub(in crate::engine::native) fn is_frozen(&self) -> bool {
-        self.freezer().is_some_and(|freezer| {
-            fs::read_to_string(&freezer.control).is_ok_and(|text| text.trim_end() != freezer.thawed)
-        })
+        self.freezers()
+            .any(|freezer| fs::read_to_string(&freezer.control).is_ok_and(|text| text.trim_end() != freezer.thawed))
     }
 }
 

@@ -195,6 +195,8 @@ impl Group {
             if !is_killed {
                 self.kill_one_by_one();
             }
+            // In version 1 what is frozen does not even die.
+            let _ = self.thaw();
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
@@ -207,8 +209,6 @@ impl Group {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
-        // In version 1 what is frozen does not even die.
-        let _ = self.thaw();
     }
 
     /// Removes the group, whose processes are gone, from every hierarchy, with what the guest made below it.
