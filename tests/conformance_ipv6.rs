@@ -3,8 +3,17 @@
 mod nets;
 mod world;
 
+use std::fs;
+use std::net::{Ipv6Addr, SocketAddrV6, TcpListener};
+use std::time::Duration;
+
 use nets::Net;
-use world::World;
+use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket, sockopt};
+use world::{World, eventually, host};
+
+/// The host as the one outside knows it.
+const HOST: &str = "2001:db8:90::1";
+const OUTSIDE: &str = "2001:db8:90::2";
 
 /// A fleet of two: `six-a` (`fd00:213:70::11`) and `six-b`, whose address is derived.
 fn two(network: &str, of_a: &str) -> String {
@@ -91,4 +100,321 @@ fn what_is_derived_stays_the_same() {
     assert_eq!(of_b(&world), before);
     assert!(guest(&world, "six-0").pings(&before));
     world.destroy();
+}
+
+/// Applies what the fleet file says now, to containers that go on running.
+#[track_caller]
+fn apply_live(world: &World, text: &str) {
+    let before = (world.pid("six-a"), world.pid("six-b"));
+    let plan = world.write(text).fleet(&["plan", "-o", "json"]).expect(2).json();
+    for step in plan["steps"].as_array().expect("steps") {
+        assert!(step["action"] == "forwarding" || step["consequence"] == "live", "{plan}");
+    }
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert_eq!((world.pid("six-a"), world.pid("six-b")), before);
+}
+
+#[test]
+fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
+    let world = World::new();
+    let outside = Net::outside();
+    let seen = outside.serve("outside", "[::]:8090");
+    outside.serve("outside", "[::]:8091");
+    outside.serve_udp("outside", "[::]:8090");
+    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
+    let guest = guest(&world, "six-a");
+    let reached = || ["8090", "8091"].map(|port| guest.ask(&format!("[{OUTSIDE}]:{port}")));
+    assert_eq!(reached(), ["outside", "outside"]);
+    // It has no route to the containers: the answer came back because the host stood in.
+    let peer = || seen.recv_timeout(Duration::from_secs(5)).expect("somebody came").to_string();
+    assert_eq!(peer(), HOST);
+    assert_eq!(guest.ask_udp(&format!("[{OUTSIDE}]:8090")), "outside");
+    assert!(guest.pings(OUTSIDE));
+    // With a route, too, what is not published is closed.
+    guest.serve("a", "[::]:80");
+    outside.ip(&format!("route add fd00:213:70::/64 via {HOST}"));
+    assert_eq!(outside.ask(&format!("[{A}]:80")), "");
+    assert!(!outside.pings(A));
+
+    let egress = |list: &str| two(&format!("{SUBNET}, egress: {list}"), IP6);
+    apply_live(&world, &egress(&format!("['[{OUTSIDE}]:8090']")));
+    assert_eq!(reached(), ["outside", ""]);
+    assert!(!guest.pings(OUTSIDE));
+    apply_live(&world, &egress("['2001:db8:90::/48']"));
+    assert_eq!(reached(), ["outside", "outside"]);
+    assert!(guest.pings(OUTSIDE));
+    apply_live(&world, &egress("['2001:db8:91::/48', '2001:db8:90::3', 0.0.0.0/0]"));
+    assert_eq!(reached(), ["", ""]);
+    apply_live(&world, &egress("none"));
+    assert_eq!(reached(), ["", ""]);
+    assert!(guest.pings(&of_b(&world)) && guest.pings(GATEWAY), "members and the gateway are not outside");
+    apply_live(&world, &two(&format!("{SUBNET}, nat: false"), IP6));
+    assert_eq!(reached(), ["outside", "outside"]);
+    while peer() != A {}
+    assert_eq!(outside.ask(&format!("[{A}]:80")), "a");
+    // Who forges an address gets nowhere.
+    apply_live(&world, &two(SUBNET, IP6));
+    guest.ip("addr add 2001:db8:99::1/128 dev eth0 nodad");
+    guest.ip(&format!("route add {OUTSIDE} via {GATEWAY} dev eth0 src 2001:db8:99::1"));
+    assert_eq!(reached(), ["", ""]);
+    drop(guest);
+    world.destroy();
+}
+
+#[test]
+fn published_ports_are_reached_from_every_side() {
+    let world = World::new();
+    let outside = Net::outside();
+    let ports = r#", ports: ["8980:80", "[2001:db8:90::1]:8982:80", "8953:53/udp", "8960-8961:90-91", "0.0.0.0:8983:80", "[::]:8984:80"]"#;
+    let text = two(SUBNET, &format!("{IP6}{ports}"));
+    world.write(&text).fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    let (a, b, here) = (guest(&world, "six-a"), guest(&world, "six-b"), Net::of_host());
+    for port in ["80", "90"] {
+        a.serve("a", &format!("[::]:{port}"));
+    }
+    a.serve("91", "[::]:91");
+    a.serve_udp("a", "[::]:53");
+    for net in [&*outside, &here, &b] {
+        for port in ["8980", "8982", "8960", "8984"] {
+            assert_eq!(net.ask(&format!("[{HOST}]:{port}")), "a", "{port}");
+        }
+        assert_eq!(net.ask(&format!("[{HOST}]:8961")), "91");
+        assert_eq!(net.ask_udp(&format!("[{HOST}]:8953")), "a");
+        assert_eq!(net.ask(&format!("[{HOST}]:8983")), "", "it is published for IPv4 only");
+    }
+    assert_eq!(b.ask(&format!("[{GATEWAY}]:8980")), "a");
+    assert_eq!(b.ask(&format!("[{GATEWAY}]:8982")), "", "it is published on one address only");
+    // One for IPv6 alone is none of IPv4, and one on all addresses is both.
+    assert_eq!((here.ask("127.0.0.1:8984"), here.ask("127.0.0.1:8980")), (String::new(), "a".to_owned()));
+    // Whoever tries the loopback of IPv6 first is told at once, and goes on to the other.
+    assert_eq!(here.ask("[::1]:8980"), "");
+    apply_live(&world, &two(SUBNET, IP6));
+    assert_eq!(here.ask(&format!("[{HOST}]:8980")), "");
+    drop((a, b));
+    world.destroy();
+}
+
+#[test]
+fn a_port_that_a_process_has_is_refused_before_anything_is_done() {
+    let world = World::new();
+    let taken = TcpListener::bind("[::1]:0").expect("a port");
+    let number = taken.local_addr().expect("an address").port();
+    world.write(&two(SUBNET, &format!("{IP6}, ports: ['{number}:80']")));
+    let refused = world.fleet(&["apply"]).expect(1).stderr;
+    assert!(refused.contains(&format!("a process of the host listens on port {number}/tcp of ::1")), "{refused}");
+    world.assert_nothing_left();
+}
+
+#[test]
+fn isolated_members_do_not_reach_each_other() {
+    let world = World::new();
+    let isolated = format!("{SUBNET}, isolated: true");
+    world.write(&two(&isolated, IP6)).fleet(&["apply"]).expect(0);
+    let (a, b) = (guest(&world, "six-a"), guest(&world, "six-b"));
+    let address = of_b(&world);
+    a.serve("a", "[::]:80");
+    assert!(!b.pings(A) && !a.pings(&address));
+    assert_eq!(b.ask(&format!("[{A}]:80")), "");
+    assert!(a.pings(GATEWAY) && b.pings(GATEWAY));
+    // Nor does the host carry it across.
+    b.ip(&format!("route add {A} via {GATEWAY} dev eth0"));
+    a.ip(&format!("route add {address} via {GATEWAY} dev eth0"));
+    assert!(!b.pings(A));
+    b.ip(&format!("route del {A}"));
+    a.ip(&format!("route del {address}"));
+    apply_live(&world, &two(SUBNET, IP6));
+    assert!(b.pings(A));
+    drop((a, b));
+    world.destroy();
+}
+
+#[test]
+fn fleets_are_kept_apart_but_for_what_they_publish() {
+    let world = World::new();
+    let other = |network: &str| {
+        let text = format!(
+            "fleet: other\nnetwork: {{subnet: 10.213.71.0/24, subnet6: 'fd00:213:71::/64'{network}}}\ncontainers:\n  \
+             other-a: {{distro: busybox, ip6: 'fd00:213:71::11', ports: ['[{HOST}]:8985:85']}}\n"
+        );
+        fs::write(world.dir.path().join("other.yaml"), text).expect("written");
+        world.fleet(&["apply", "other.yaml"]).expect(0);
+    };
+    let _outside = Net::outside();
+    world.write(&two(&format!("{SUBNET}, nat: false"), IP6)).fleet(&["apply"]).expect(0);
+    other(", nat: false");
+    let status = world.fleet(&["status", "other.yaml", "-o", "json"]).expect(0).json();
+    let theirs = Net::of(status["containers"][0]["pid"].as_u64().expect("it runs"));
+    let ours = guest(&world, "six-a");
+    ours.serve("a", "[::]:80");
+    theirs.serve("other", "[::]:85");
+    let apart = || {
+        assert_eq!(ours.ask("[fd00:213:71::11]:85"), "");
+        assert_eq!(theirs.ask(&format!("[{A}]:80")), "");
+        assert!(!ours.pings("fd00:213:71::11") && !theirs.pings(A));
+        assert_eq!(ours.ask(&format!("[{HOST}]:8985")), "other");
+    };
+    apart();
+    other("");
+    apart();
+    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
+    apart();
+    // The first that goes takes nothing of the other's along.
+    world.fleet(&["destroy", "-y"]).expect(0);
+    assert_eq!(Net::of_host().ask(&format!("[{HOST}]:8985")), "other");
+    // A subnet that another fleet has is refused before anything is done.
+    world.write(&two(", subnet6: 'fd00:213:71::/80'", ""));
+    let refused = world.fleet(&["apply"]).expect(1).stderr;
+    assert!(
+        refused.contains("has the address fd00:213:71::1/64, which overlaps the subnet fd00:213:71::/80"),
+        "{refused}"
+    );
+    drop((theirs, ours));
+    world.fleet(&["destroy", "-y", "other.yaml"]).expect(0);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn it_comes_changes_and_goes_while_containers_run() {
+    let world = World::new();
+    world.write(&two("", "")).fleet(&["apply"]).expect(0);
+    let (a, b) = (guest(&world, "six-a"), guest(&world, "six-b"));
+    apply_live(&world, &two(SUBNET, IP6));
+    assert!(b.pings(A) && Net::of_host().pings(A));
+    let named = |name: &str| world.sh("six-b", &format!("grep -w {name} /etc/hosts"));
+    assert!(named("six-a").contains(A));
+    // Another address, another subnet.
+    apply_live(&world, &two(SUBNET, ", ip6: 'fd00:213:70::77'"));
+    assert!(b.pings("fd00:213:70::77") && !b.pings(A));
+    assert!(named("six-a").contains("fd00:213:70::77"));
+    apply_live(&world, &two(", subnet6: 'fd00:213:72::/64'", ", ip6: 'fd00:213:72::11'"));
+    assert!(b.pings("fd00:213:72::11") && !Net::of_host().pings("fd00:213:70::77"));
+    let routes = world.sh("six-a", "ip -6 route show default");
+    assert!(routes.contains("via fd00:213:72::1 ") && routes.lines().count() == 1, "{routes}");
+    // And what the next start makes is the same.
+    apply_live(&world, &two("", ""));
+    assert_eq!(world.sh("six-a", "ip -6 address show dev eth0").trim(), "");
+    assert_eq!(named("six-a"), "10.213.70.11\tsix-a six-a.six\n");
+    assert!(b.pings("10.213.70.11"));
+    drop((a, b));
+    world.destroy();
+}
+
+#[test]
+fn what_was_changed_by_hand_is_seen_and_mended() {
+    let world = World::new();
+    let outside = Net::outside();
+    outside.serve("outside", "[::]:8090");
+    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
+    let (guest, here) = (guest(&world, "six-a"), Net::of_host());
+    let deeds: [(&str, &dyn Fn()); 6] = [
+        ("eth0 lacks fd00:213:70::11/64", &|| guest.ip(&format!("addr del {A}/64 dev eth0"))),
+        ("eth0 lacks the default route by fd00:213:70::1", &|| guest.ip("-6 route del default")),
+        ("address fd00:213:70::1/64 is missing", &|| here.ip(&format!("addr del {GATEWAY}/64 dev fleetsix0"))),
+        ("listens to routers", &|| set("net/ipv6/conf/fleetsix0/accept_ra", "1")),
+        ("IPv6 is off", &|| set("net/ipv6/conf/fleetsix0/disable_ipv6", "1")),
+        ("net.ipv6.conf.all.forwarding", &|| set("net/ipv6/conf/all/forwarding", "0")),
+    ];
+    for (what, deed) in deeds {
+        deed();
+        let plan = world.fleet(&["plan"]).expect(2).stdout;
+        assert!(plan.contains(what), "{what}: {plan}");
+        let before = world.pid("six-a");
+        world.fleet(&["apply"]).expect(0);
+        assert_eq!((world.changes(), world.pid("six-a")), (0, before), "{what}");
+        assert_eq!(guest.ask(&format!("[{OUTSIDE}]:8090")), "outside", "{what}");
+    }
+    drop(guest);
+    world.destroy();
+}
+
+#[test]
+fn nobody_believes_a_guest_that_calls_itself_a_router() {
+    let world = World::new();
+    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
+    let (liar, other, here) = (guest(&world, "six-a"), guest(&world, "six-b"), Net::of_host());
+    let seen = || {
+        let shown = |net: &Net, what: &str| net.run(|| host("ip", &["-6", "-o", what, "show"]));
+        // What is known of neighbours and ages is none of it.
+        [&other, &here].map(|net| {
+            let text = shown(net, "route") + &shown(net, "address");
+            text.lines().map(|line| line.split(" valid_lft").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        })
+    };
+    let address = of_b(&world);
+    let before = seen();
+    liar.run(advertise);
+    // What was sent first has arrived first.
+    assert!(liar.pings(&address) && liar.pings(GATEWAY));
+    assert_eq!(seen(), before);
+    // It is what fleet has set that keeps it out: a guest that listens does hear it.
+    other.run(|| set("net/ipv6/conf/eth0/accept_ra", "1"));
+    eventually("it was heard", || {
+        liar.run(advertise);
+        seen()[0].iter().any(|line| line.contains("2001:db8:bad:"))
+    });
+    assert_eq!(seen()[1], before[1]);
+    drop((liar, other));
+    world.destroy();
+}
+
+fn set(parameter: &str, value: &str) {
+    fs::write(format!("/proc/sys/{parameter}"), value).expect("written");
+}
+
+/// Says to all on `eth0` that this is the router, and where their addresses are (RFC 4861, 4.2).
+fn advertise() {
+    let mut message = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    // The prefix 2001:db8:bad::/64, on the link, for addresses of everybody's own (4.6.2).
+    message.extend([3, 4, 64, 0xc0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    message.extend("2001:db8:bad::".parse::<Ipv6Addr>().expect("an address").octets());
+    let socket = socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).expect("root");
+    sockopt::set_ipv6_multicast_hops(&socket, 255).expect("a number of hops");
+    let index = nix::net::if_::if_nametoindex("eth0").expect("it has one");
+    let all = SocketAddrV6::new("ff02::1".parse().expect("an address"), 0, 0, index);
+    sendto(&socket, &message, SendFlags::empty(), &all).expect("sent");
+}
+
+/// All parameters of IPv6 but those of links that come and go.
+fn parameters() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for link in ["all", "default", "lo", "fleettest0"] {
+        for name in world::names_in(std::path::Path::new(&format!("/proc/sys/net/ipv6/conf/{link}"))) {
+            let path = format!("/proc/sys/net/ipv6/conf/{link}/{name}");
+            found.push((path.clone(), fs::read_to_string(path).unwrap_or_default()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_host_is_left_as_it_was_and_hears_of_its_own_router_meanwhile() {
+    let world = World::new();
+    let outside = Net::outside();
+    set("net/ipv6/conf/lo/forwarding", "1");
+    // The one outside is the host's router, and says so.
+    outside.ip("link set out0 name eth0");
+    outside.ip("link set eth0 up");
+    let routes = || host("ip", &["-6", "route", "show", "default"]);
+    let is_heard = || routes().contains("proto ra");
+    set("net/ipv6/conf/fleettest0/accept_ra", "1");
+    eventually("the host hears of its router", || {
+        outside.run(advertise);
+        is_heard()
+    });
+    let before = parameters();
+    world.write(&two(SUBNET, IP6));
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    let words = "~ net.ipv6.conf.all.forwarding  0 → 1: containers reach other hosts, accept_ra of fleettest0 1 → 2: it goes on \
+                 listening to routers there";
+    assert!(plan.contains(words), "{plan}");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert!(is_heard(), "{}", routes());
+    assert_eq!(fs::read_to_string("/proc/sys/net/ipv6/conf/fleettest0/accept_ra").expect("readable").trim(), "2");
+    world.destroy();
+    assert_eq!(parameters(), before);
+    assert!(is_heard(), "{}", routes());
+    set("net/ipv6/conf/lo/forwarding", "0");
 }
