@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::apt;
 use super::digest::hex;
 use super::error::{ImageError, LastWords, TreeError};
+use super::file_hashes::FileHashes;
 use super::format::CHUNK;
 use super::source::Unavailable;
 use super::tree::Limits;
@@ -73,14 +74,14 @@ pub(super) fn check(request: &Bootstrap) -> Result<(), Unavailable> {
 }
 
 /// Makes the root file system of `request` in the empty directory `root`, which has a neighbour `scratch` meanwhile. `tell`
-/// hears what is being done.
+/// hears what is being done. Returns the hashes of its files.
 pub(super) fn make(
     request: &Bootstrap,
     root: &Path,
     scratch: &Path,
     limits: Limits,
     tell: &(dyn Fn(&str) + Sync),
-) -> Result<(), ImageError> {
+) -> Result<FileHashes, ImageError> {
     fs::create_dir(scratch).map_err(ImageError::io("make", scratch))?;
     let failed = |words: Vec<String>| ImageError::NotMade { image: request.to_string(), words: LastWords(words) };
     let mut child = command(request, scratch).spawn().map_err(|error| failed(vec![error.to_string()]))?;
@@ -92,9 +93,9 @@ pub(super) fn make(
     let ended = child.wait();
     let _ = fs::remove_dir_all(scratch);
     match (unpacked, ended) {
-        (Ok(()), Ok(status)) if status.success() => Ok(()),
+        (Ok(hashes), Ok(status)) if status.success() => Ok(hashes),
         // An archive that breaks off has its reason where it was written; any other failure is of the reader.
-        (Err(TreeError::Damaged(_)) | Ok(()), _) => Err(failed(words)),
+        (Err(TreeError::Damaged(_)) | Ok(_), _) => Err(failed(words)),
         (Err(source), _) => Err(ImageError::Unpack { path: root.to_owned(), source }),
     }
 }
@@ -126,10 +127,10 @@ fn packages(request: &Bootstrap) -> Vec<&str> {
     init.iter().copied().chain(BASE).chain(asked).collect()
 }
 
-fn unpack_output(child: &mut Child, root: &Path, limits: Limits) -> Result<(), TreeError> {
+fn unpack_output(child: &mut Child, root: &Path, limits: Limits) -> Result<FileHashes, TreeError> {
     // Dropped at the end: were it not read to its end, the writer must not wait for that.
     let output = child.stdout.take().map(|output| BufReader::with_capacity(CHUNK, output));
-    output.map_or(Ok(()), |output| unpack(output, Contents::Root, root, limits))
+    output.map_or_else(|| Ok(FileHashes::default()), |output| unpack(output, Contents::Root, root, limits))
 }
 
 /// Reads what the program says to its end; returns the last lines. What it is about to do it says in lines of their own.

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::hex;
 use super::error::TreeError;
+use super::file_hashes::FileHashes;
 use super::tree::{Attributes, Tree, inside};
 use crate::model::ImageDigest;
 
@@ -105,8 +106,8 @@ pub(super) fn applets(program: &Path) -> Vec<String> {
     applets
 }
 
-/// Writes the root file system around `program` into `tree`.
-pub(super) fn build(mut tree: Tree, program: &[u8], applets: &[String]) -> Result<(), TreeError> {
+/// Writes the root file system around `program` into `tree`; returns the hashes of its files.
+pub(super) fn build(mut tree: Tree, program: &[u8], applets: &[String]) -> Result<FileHashes, TreeError> {
     for (path, mode) in DIRECTORIES {
         tree.directory(Path::new(path), &attributes(*mode))?;
     }

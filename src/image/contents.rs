@@ -8,8 +8,9 @@ use std::path::Path;
 use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 
-use super::digest::{Hashing, hex};
+use super::digest::{Hasher, hex};
 use super::error::TreeError;
+use super::file_hashes::FileHashes;
 use super::walk::walk;
 use super::xattrs;
 
@@ -17,9 +18,10 @@ use super::xattrs;
 const RECIPE: &str = "fleet-contents-1\n";
 
 /// The hash of the tree below `top`: names, modes, owners, contents, link texts and extended attributes. Times are no part
-/// of it.
-pub(super) fn hash(top: &Path) -> Result<String, TreeError> {
+/// of it. Files whose hashes are among `known` are not read again.
+pub(super) fn hash(top: &Path, known: &FileHashes) -> Result<String, TreeError> {
     let mut hash = Sha256::new_with_prefix(RECIPE);
+    let mut hasher = Hasher::new();
     walk(top, &mut |found| {
         let stat = &found.stat;
         let failed = || TreeError::read(&top.join(found.path));
@@ -38,7 +40,10 @@ pub(super) fn hash(top: &Path) -> Result<String, TreeError> {
                     hash.update(value);
                 }
                 if found.kind() == FileType::RegularFile {
-                    hash.update(Hashing::new(File::from(opened)).finish().map_err(failed())?);
+                    match known.get(stat.st_ino) {
+                        Some(known) => hash.update(known),
+                        None => hash.update(hasher.sha256(File::from(opened)).map_err(failed())?),
+                    }
                 }
             }
             FileType::Fifo

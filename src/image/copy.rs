@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::hex;
 use super::error::TreeError;
+use super::file_hashes::FileHashes;
 use super::tree::{Attributes, Limits, Tree, id};
 use super::walk::{Found, walk};
 use super::xattrs;
@@ -53,8 +54,8 @@ pub(super) fn digest(top: &Path) -> Result<String, TreeError> {
 }
 
 /// Copies the directory `from` into the empty directory `to`. What is mounted in it stays behind, and so do devices
-/// and sockets.
-pub(super) fn copy(from: &Path, to: &Path, limits: Limits) -> Result<(), TreeError> {
+/// and sockets. Returns the hashes of its files.
+pub(super) fn copy(from: &Path, to: &Path, limits: Limits) -> Result<FileHashes, TreeError> {
     let mut tree = Tree::new(to, limits)?;
     let mut names: HashMap<(u64, u64), PathBuf> = HashMap::new();
     walk(from, &mut |found| {

@@ -58,6 +58,30 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
+/// Hashes one file after the other with one buffer: to get a new one for each would take longer than most files do.
+#[derive(Debug)]
+pub(super) struct Hasher {
+    buffer: Vec<u8>,
+}
+
+impl Hasher {
+    pub(super) fn new() -> Hasher {
+        Hasher { buffer: vec![0; CHUNK] }
+    }
+
+    /// The SHA-256 of what `reader` gives, in hexadecimal.
+    pub(super) fn sha256(&mut self, mut reader: impl Read) -> io::Result<String> {
+        let mut hash = Sha256::new();
+        loop {
+            let read = reader.read(&mut self.buffer)?;
+            if read == 0 {
+                return Ok(hex(hash));
+            }
+            hash.update(&self.buffer[..read]);
+        }
+    }
+}
+
 /// What tells that a file is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {

@@ -42,6 +42,8 @@ pub(super) struct Loaded {
     pub(super) path: PathBuf,
     /// It, open at its beginning.
     pub(super) file: File,
+    /// What it is.
+    pub(super) sha256: String,
     /// The hash of what was before it, and of it.
     pub(super) combined: Sha256,
 }
@@ -70,7 +72,7 @@ pub(super) fn load(
         let found = hex(part.hash.clone());
         if found == wanted.sha256 {
             part.file.rewind().map_err(ImageError::io("read", &part.path))?;
-            return Ok(Loaded { path: part.path, file: part.file, combined: part.combined });
+            return Ok(Loaded { path: part.path, file: part.file, sha256: found, combined: part.combined });
         }
         // What an earlier attempt left may be wrong; what came in one piece is what the server has.
         if !resumed {

@@ -1,15 +1,16 @@
 //! Makes the root file system of a source, and makes sure that it is the one that was planned.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::ahead::read_ahead;
 use super::busybox;
 use super::copy;
-use super::digest::{DigestCache, Hashing, Identity};
+use super::digest::{DigestCache, Hasher, Hashing, Identity};
 use super::error::{ImageError, TreeError};
-use super::format::{CHUNK, Format};
+use super::format::Format;
 use super::source::Located;
 use super::squashfs;
 use super::store::ImageDraft;
@@ -25,14 +26,13 @@ pub(super) fn fetch(
     cache: &DigestCache,
 ) -> Result<(), ImageError> {
     let (path, found) = match located {
-        Located::Busybox { path, file } => (path, fetch_busybox(path, file, &draft.make_root()?)?),
-        Located::Archive { path, file, format } => {
-            (path, fetch_archive(path, file, *format, &draft.make_root()?, cache)?)
-        }
+        Located::Busybox { path, file } => (path, fetch_busybox(path, file, draft)?),
+        Located::Archive { path, file, format } => (path, fetch_archive(path, file, *format, draft, cache)?),
         Located::Squashfs { path, file } => (path, fetch_squashfs(path, file, draft)?),
         Located::Directory(path) => {
-            let copied = copy::copy(path, &draft.make_root()?, Limits::IMAGE).and_then(|()| copy::digest(path));
-            (path, ImageDigest(copied.map_err(|source| ImageError::Unpack { path: path.clone(), source })?))
+            let copy_failed = |source| ImageError::Unpack { path: path.clone(), source };
+            draft.note(copy::copy(path, &draft.make_root()?, Limits::IMAGE).map_err(copy_failed)?);
+            (path, ImageDigest(copy::digest(path).map_err(copy_failed)?))
         }
     };
     if &found == digest {
@@ -46,18 +46,19 @@ fn fetch_archive(
     path: &Path,
     file: &File,
     format: Format,
-    root: &Path,
+    draft: &ImageDraft,
     cache: &DigestCache,
 ) -> Result<ImageDigest, ImageError> {
     let unpack_failed = |source| ImageError::Unpack { path: path.to_owned(), source };
     let before = Identity::of(file).map_err(ImageError::io("read", path))?;
     let mut hashing = Hashing::new(file);
-    let packed = BufReader::with_capacity(CHUNK, &mut hashing);
-    format
-        .decode(packed)
+    let root = draft.make_root()?;
+    let hashes = format
+        .decode(&mut hashing)
         .map_err(TreeError::damaged)
-        .and_then(|archive| unpack(archive, Contents::Root, root, Limits::IMAGE))
+        .and_then(|archive| read_ahead(archive, |archive| unpack(archive, Contents::Root, &root, Limits::IMAGE)))
         .map_err(unpack_failed)?;
+    draft.note(hashes);
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
     if Identity::of(file).map_err(ImageError::io("read", path))? == before {
         cache.remember(path, before, &sha256, SystemTime::now());
@@ -73,16 +74,17 @@ fn fetch_squashfs(path: &Path, mut file: &File, draft: &ImageDraft) -> Result<Im
     let mut copy = File::create_new(&to).map_err(ImageError::io("write", &to))?;
     io::copy(&mut hashing, &mut copy).map_err(ImageError::io("write", &to))?;
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
-    squashfs::settle(draft, Limits::IMAGE)?;
+    squashfs::settle(draft, &sha256, Limits::IMAGE)?;
     Ok(ImageDigest(sha256))
 }
 
-fn fetch_busybox(path: &Path, mut file: &File, root: &Path) -> Result<ImageDigest, ImageError> {
+fn fetch_busybox(path: &Path, mut file: &File, draft: &ImageDraft) -> Result<ImageDigest, ImageError> {
     let mut program = Vec::new();
     file.read_to_end(&mut program).map_err(ImageError::io("read", path))?;
-    let sha256 = Hashing::new(program.as_slice()).finish().map_err(ImageError::io("read", path))?;
-    Tree::new(root, Limits::IMAGE)
+    let sha256 = Hasher::new().sha256(program.as_slice()).map_err(ImageError::io("read", path))?;
+    let built = Tree::new(&draft.make_root()?, Limits::IMAGE)
         .and_then(|tree| busybox::build(tree, &program, &busybox::applets(path)))
         .map_err(|source| ImageError::Unpack { path: path.to_owned(), source })?;
+    draft.note(built);
     Ok(busybox::digest(&sha256))
 }

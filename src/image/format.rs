@@ -42,18 +42,15 @@ impl Format {
     }
 
     /// What `packed` holds. Its end is reached only if all of `packed` is well-formed.
-    pub(super) fn decode<'a>(self, packed: impl BufRead + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+    pub(super) fn decode<'a>(self, packed: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+        let packed = BufReader::with_capacity(CHUNK, packed);
         Ok(match self {
             Format::Plain => Box::new(packed),
-            Format::Gzip => Box::new(buffered(flate2::bufread::MultiGzDecoder::new(packed))),
-            Format::Xz => Box::new(buffered(XzStreams::new(packed)?)),
-            Format::Zstd => Box::new(buffered(zstd::stream::read::Decoder::with_buffer(packed)?)),
+            Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+            Format::Xz => Box::new(XzStreams::new(packed)?),
+            Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
         })
     }
-}
-
-fn buffered<R: Read>(reader: R) -> BufReader<R> {
-    BufReader::with_capacity(CHUNK, reader)
 }
 
 fn xz_stream() -> io::Result<liblzma::stream::Stream> {

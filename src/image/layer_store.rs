@@ -20,6 +20,7 @@ use super::copy;
 use super::digest::hex;
 use super::draft::{self, Draft, names};
 use super::error::{ImageError, TreeError};
+use super::file_hashes::FileHashes;
 use super::layers::{self, Unpacked};
 use super::store::{self, disk_usage};
 use super::tree::Limits;
@@ -100,10 +101,11 @@ impl<'a> Stack<'a> {
         let draft = Draft::begin(self.layout, &self.shelf(), diff_id)?;
         let top = draft.make_tree("tree")?;
         let lowers = Lowers::new(self.view()?);
-        let Unpacked { leans, left } = layers::unpack(file, diff_id, lowers, &top, self.left).map_err(unpack_failed)?;
+        let unpacked = layers::unpack(file, diff_id, lowers, &top, self.left).map_err(unpack_failed)?;
+        let Unpacked { leans, left, hashes } = unpacked;
         let chain = self.chain_with(diff_id);
         let id = if leans { chain.clone() } else { diff_id.to_owned() };
-        let held = self.publish(draft, &id, diff_id, leans)?;
+        let held = self.publish(draft, (&id, diff_id), leans, &hashes)?;
         self.layers.push(held);
         (self.chain, self.left) = (Some(chain), left);
         Ok(())
@@ -152,18 +154,28 @@ impl<'a> Stack<'a> {
         let draft = Draft::begin(self.layout, &self.shelf(), id)?;
         let top = draft.make_tree("tree")?;
         let failed = |source| ImageError::Unpack { path: top.clone(), source };
-        if let Some(view) = self.view()? {
-            let from = PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd()));
-            copy::copy(&from, &top, Limits::IMAGE).map_err(failed)?;
-        }
-        self.publish(draft, id, id, true)
+        let hashes = match self.view()? {
+            Some(view) => {
+                let from = PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd()));
+                copy::copy(&from, &top, Limits::IMAGE).map_err(failed)?
+            }
+            None => FileHashes::default(),
+        };
+        self.publish(draft, (id, id), true, &hashes)
     }
 
-    fn publish(&self, draft: Draft, id: &str, diff_id: &str, leans: bool) -> Result<Held, ImageError> {
+    /// Makes the finished draft the layer `id`, which unpacks to `diff_id` and whose files have `hashes`.
+    fn publish(
+        &self,
+        draft: Draft,
+        (id, diff_id): (&str, &str),
+        leans: bool,
+        hashes: &FileHashes,
+    ) -> Result<Held, ImageError> {
         let path = self.shelf().join(id);
         let failed = |source| ImageError::Unpack { path: path.clone(), source };
         let bytes = disk_usage(draft.path()).map_err(failed)?;
-        let contents = contents::hash(&draft.path().join("tree")).map_err(failed)?;
+        let contents = contents::hash(&draft.path().join("tree"), hashes).map_err(failed)?;
         let record = LayerRecord { diff_id: diff_id.to_owned(), leans, bytes, contents };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
         draft.publish(RECORD, &text, &path)?;
@@ -217,7 +229,10 @@ pub(super) fn are_intact(layout: &Layout, ids: &[String]) -> Result<bool, ImageE
     for id in ids {
         let path = layout.layers().join(id);
         let noted = record(&path)?.contents;
-        if contents::hash(&path.join("tree")).map_err(|source| ImageError::Walk { path, source })? != noted {
+        if contents::hash(&path.join("tree"), &FileHashes::default())
+            .map_err(|source| ImageError::Walk { path, source })?
+            != noted
+        {
             return Ok(false);
         }
     }

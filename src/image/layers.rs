@@ -6,21 +6,22 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Seek as _};
+use std::io::{self, BufRead, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as rfs, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 
+use super::ahead::read_ahead;
 use super::below::{Below, Lowers};
 use super::digest::Hashing;
 use super::entries::Entries;
 use super::error::TreeError;
-use super::format::CHUNK;
+use super::file_hashes::FileHashes;
 use super::pax::damaged;
 use super::remote::detect;
 use super::tree::{Attributes, Limits, Missing, Tree, inside, settle};
-use super::unpack::{Bounded, Contents, add};
+use super::unpack::{Bounded, Contents, add, read_to_end};
 use crate::sys::FileKind;
 
 /// What begins a name that stands for the absence of another one.
@@ -52,6 +53,8 @@ pub(super) struct Unpacked {
     pub(super) leans: bool,
     /// What may come upon it.
     pub(super) left: Limits,
+    /// The hashes of its files.
+    pub(super) hashes: FileHashes,
 }
 
 /// Unpacks the layer `file`, packed or not, whose SHA-256 unpacked is `contents`, into the empty directory `top`: as what
@@ -66,10 +69,18 @@ pub(super) fn unpack(
     file.rewind().map_err(TreeError::damaged)?;
     let format = detect(file).map_err(TreeError::damaged)?;
     let format = format.ok_or_else(|| TreeError::Damaged(damaged("a layer is not a tar archive")))?;
-    let content = format.decode(BufReader::with_capacity(CHUNK, file)).map_err(TreeError::damaged)?;
-    let mut content = Hashing::new(Bounded::new(content, limits));
-    let mut tree = Tree::upon(lowers, top, limits)?;
-    let mut entries = Entries::new(BufReader::with_capacity(CHUNK, &mut content));
+    let mut content = Hashing::new(format.decode(file).map_err(TreeError::damaged)?);
+    let tree = Tree::upon(lowers, top, limits)?;
+    let tree = read_ahead(&mut content, |archive| add_layer(Bounded::new(archive, limits), tree))?;
+    if content.finish().map_err(TreeError::damaged)? != contents {
+        return Err(TreeError::Damaged(damaged("a layer does not unpack to what the image says")));
+    }
+    finish(tree)
+}
+
+/// Adds what the archive says to `tree`, and reads it to its end.
+fn add_layer(mut archive: impl BufRead, mut tree: Tree) -> Result<Tree, TreeError> {
+    let mut entries = Entries::new(&mut archive);
     while let Some(entry) = entries.next()? {
         match Whiteout::of(&entry.name)? {
             Some(whiteout) => {
@@ -79,12 +90,8 @@ pub(super) fn unpack(
             None => add(&mut tree, &mut entries, Contents::Layer, &entry)?,
         }
     }
-    drop(entries);
-    // The rest is padding, but a decoder checks what it decoded only at its own end.
-    if content.finish().map_err(TreeError::damaged)? != contents {
-        return Err(TreeError::Damaged(damaged("a layer does not unpack to what the image says")));
-    }
-    finish(tree)
+    read_to_end(archive)?;
+    Ok(tree)
 }
 
 /// Hides from `tree` what `whiteout` takes away. What lies where nothing is takes nothing away.
@@ -137,8 +144,8 @@ pub(super) fn finish(mut tree: Tree) -> Result<Unpacked, TreeError> {
         take_away(&tree, place).map_err(TreeError::write(place))?;
     }
     let left = tree.left();
-    tree.finish()?;
-    Ok(Unpacked { leans: leans || is_all_gone, left })
+    let hashes = tree.finish()?;
+    Ok(Unpacked { leans: leans || is_all_gone, left, hashes })
 }
 
 /// Makes the directory `place`, of which the layer says nothing, like the one below.

@@ -6,6 +6,7 @@
 //! (`unpack`), several one upon the other (`layers`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`), a Debian
 //! is made by mmdebstrap (`bootstrap`); all of them write through `tree`. This room knows no containers.
 
+mod ahead;
 mod apt;
 mod below;
 mod bootstrap;
@@ -20,6 +21,7 @@ mod entries;
 mod error;
 mod export;
 mod fetch;
+mod file_hashes;
 mod format;
 mod layer_store;
 mod layers;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 pub use error::{ImageError, TreeError, WebError};
 
 use self::digest::DigestCache;
+use self::file_hashes::FileHashes;
 use self::source::{Located, Unavailable};
 use self::store::{ImageDraft, ImageRecord};
 use self::streams::NoBuild;
@@ -225,7 +228,8 @@ impl Images {
                 let tell = |stage: &str| {
                     news(ImageNews::Making { image: source.to_string(), stage: stage.to_owned() });
                 };
-                bootstrap::make(request, &draft.make_root()?, &draft.scratch(), Limits::IMAGE, &tell)?;
+                let made = bootstrap::make(request, &draft.make_root()?, &draft.scratch(), Limits::IMAGE, &tell)?;
+                draft.note(made);
                 draft
             }
             (ImageSource::Distro(_), Some(build)) => {
@@ -313,7 +317,7 @@ impl Images {
             return layer_store::are_intact(&self.layout, &ids).map(Some);
         }
         let Some(noted) = store::record(&self.layout, digest)?.contents else { return Ok(None) };
-        Ok(Some(store::contents_of(&self.layout.stored_root(digest))?.as_ref() == Some(&noted)))
+        Ok(Some(store::contents_of(&self.layout.stored_root(digest), &FileHashes::default())?.as_ref() == Some(&noted)))
     }
 
     /// Removes every stored image that is not in `used`, and what killed fetches left. Returns what was removed.

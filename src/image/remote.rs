@@ -1,17 +1,19 @@
 //! Images from servers: loaded, verified, unpacked.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read as _, Seek as _};
+use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::ahead::read_ahead;
 use super::digest::hex;
 use super::download::{Loaded, Wanted, load};
 use super::entries::BLOCK;
 use super::error::{ImageError, TreeError};
-use super::format::{CHUNK, Format};
+use super::file_hashes::FileHashes;
+use super::format::Format;
 use super::layer_store::Stack;
 use super::registry;
 use super::squashfs;
@@ -76,7 +78,7 @@ pub(super) fn fetch_build<'l>(
     }
     match contents {
         Some(contents) => {
-            unpack_archive(&loaded, contents, &draft.make_root()?)?;
+            draft.note(unpack_archive(&loaded, contents, &draft.make_root()?)?);
             loaded.discard();
         }
         None => keep_squashfs(loaded, draft)?,
@@ -98,7 +100,7 @@ pub(super) fn fetch_archive(
     if loaded.file.read_exact_at(&mut magic, 0).is_ok() && magic == *squashfs::MAGIC {
         return keep_squashfs(loaded, draft);
     }
-    unpack_archive(&loaded, Contents::Root, &draft.make_root()?)?;
+    draft.note(unpack_archive(&loaded, Contents::Root, &draft.make_root()?)?);
     loaded.discard();
     Ok(())
 }
@@ -108,18 +110,18 @@ fn keep_squashfs(loaded: Loaded, draft: &ImageDraft) -> Result<(), ImageError> {
     let to = draft.parts().squashfs();
     fs::rename(&loaded.path, &to).map_err(ImageError::io("write", &to))?;
     // It is locked as a download, and who mounts it locks it, too.
+    let sha256 = loaded.sha256.clone();
     drop(loaded);
-    squashfs::settle(draft, Limits::IMAGE)
+    squashfs::settle(draft, &sha256, Limits::IMAGE)
 }
 
-fn unpack_archive(loaded: &Loaded, contents: Contents, root: &Path) -> Result<(), ImageError> {
+fn unpack_archive(loaded: &Loaded, contents: Contents, root: &Path) -> Result<FileHashes, ImageError> {
     let format = detect(&loaded.file).map_err(ImageError::io("read", &loaded.path))?;
-    let packed = BufReader::with_capacity(CHUNK, &loaded.file);
     let format = format.ok_or_else(|| not_an_archive(&loaded.path))?;
     format
-        .decode(packed)
+        .decode(&loaded.file)
         .map_err(TreeError::damaged)
-        .and_then(|archive| unpack(archive, contents, root, Limits::IMAGE))
+        .and_then(|archive| read_ahead(archive, |archive| unpack(archive, contents, root, Limits::IMAGE)))
         .map_err(unpack_failed(&loaded.path))
 }
 

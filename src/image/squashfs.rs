@@ -14,6 +14,7 @@ use backhand::{InnerNode, Node, Squashfs, SquashfsFileReader};
 use rustix::fs::Timespec;
 
 use super::error::{ImageError, TreeError};
+use super::file_hashes::FileHashes;
 use super::format::CHUNK;
 use super::layers;
 use super::squashfs_xattrs::XattrTable;
@@ -40,16 +41,17 @@ struct Shown {
 }
 
 /// Makes the squashfs that has been put into `draft` its root file system: as it is, or unpacked where the kernel cannot
-/// mount it or a container must not see all of it.
-pub(super) fn settle(draft: &ImageDraft, limits: Limits) -> Result<(), ImageError> {
+/// mount it or a container must not see all of it. Its SHA-256 is `sha256`.
+pub(super) fn settle(draft: &ImageDraft, sha256: &str, limits: Limits) -> Result<(), ImageError> {
     let path = draft.parts().squashfs();
     let file = File::open(&path).map_err(ImageError::io("read", &path))?;
     let unpack_failed = |source| ImageError::Unpack { path: path.clone(), source };
     let shown = examine(&file, limits).map_err(unpack_failed)?;
     if shown.is_unwelcome || !can_map_squashfs(&path) {
-        unpack(&file, &draft.make_root()?, limits).map_err(unpack_failed)?;
+        draft.note(unpack(&file, &draft.make_root()?, limits).map_err(unpack_failed)?);
         return fs::remove_file(&path).map_err(ImageError::io("remove", &path));
     }
+    draft.note(FileHashes::of(&file, sha256).map_err(ImageError::io("read", &path))?);
     if shown.devices.is_empty() {
         return Ok(());
     }
@@ -103,7 +105,8 @@ fn hide(shown: &Shown, top: &Path, limits: Limits) -> Result<(), TreeError> {
 }
 
 /// Writes what the squashfs `file` holds into the empty directory `top`. Devices and sockets are left out.
-pub(super) fn unpack(file: &File, top: &Path, limits: Limits) -> Result<(), TreeError> {
+/// Returns the hashes of its files.
+pub(super) fn unpack(file: &File, top: &Path, limits: Limits) -> Result<FileHashes, TreeError> {
     let squashfs = read(file)?;
     let xattrs = XattrTable::read(file, &squashfs.superblock).map_err(TreeError::damaged)?;
     let filesystem = squashfs.into_filesystem_reader().map_err(damaged)?;

@@ -3,9 +3,11 @@
 //! Files in an image belong to the host's root and have the set-id bits that guests need, so no other user of the
 //! host may get at them: the store itself is closed to everybody else.
 
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::contents;
-use super::digest::{Hashing, hex};
+use super::digest::{Hasher, hex};
 use super::draft::{self, Draft, names};
 use super::error::{ImageError, TreeError};
+use super::file_hashes::FileHashes;
 use super::layer_store;
 use super::squashfs;
 use super::tree::Limits;
@@ -61,6 +64,7 @@ pub(super) fn has(layout: &Layout, digest: &ImageDigest) -> bool {
 pub(super) struct ImageDraft {
     draft: Draft,
     parts: StoredRoot,
+    hashes: OnceCell<FileHashes>,
 }
 
 impl ImageDraft {
@@ -68,7 +72,7 @@ impl ImageDraft {
     pub(super) fn begin(layout: &Layout, digest: &ImageDigest) -> Result<ImageDraft, ImageError> {
         let draft = Draft::begin(layout, &layout.images(), &digest.0)?;
         let parts = StoredRoot::new(draft.path().to_owned(), layout.layers());
-        Ok(ImageDraft { draft, parts })
+        Ok(ImageDraft { draft, parts, hashes: OnceCell::new() })
     }
 
     /// Makes the empty directory of its root file system.
@@ -106,6 +110,12 @@ impl ImageDraft {
         fs::write(&path, text).map_err(ImageError::io("write", &path))
     }
 
+    /// Takes note of the hashes of its files: who wrote them knows them.
+    pub(super) fn note(&self, hashes: FileHashes) {
+        // A root file system is made once; of a second one all would be read.
+        let _ = self.hashes.set(hashes);
+    }
+
     /// Makes the finished draft the image `digest` that came from `source`.
     pub(super) fn publish(
         self,
@@ -117,7 +127,7 @@ impl ImageDraft {
         let created_at_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let failed = |source| ImageError::Unpack { path: self.draft.path().to_owned(), source };
         let bytes = disk_usage(self.draft.path()).map_err(failed)?;
-        let contents = contents_of(&self.parts)?;
+        let contents = contents_of(&self.parts, self.hashes.get_or_init(FileHashes::default))?;
         let (source, build) = (source.to_string(), build.cloned());
         let has_init = has_init(layout, &self.parts);
         let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, has_init, contents };
@@ -126,9 +136,10 @@ impl ImageDraft {
     }
 }
 
-/// The hash of all that is in an image with these parts; `None` of one with layers, of which it is noted with each.
-pub(super) fn contents_of(parts: &StoredRoot) -> Result<Option<String>, ImageError> {
-    let hash = |tree: PathBuf| contents::hash(&tree).map_err(|source| ImageError::Walk { path: tree, source });
+/// The hash of all that is in an image with these parts; `None` of one with layers, of which it is noted with each. Files
+/// whose hashes are among `known` are not read.
+pub(super) fn contents_of(parts: &StoredRoot, known: &FileHashes) -> Result<Option<String>, ImageError> {
+    let hash = |tree: PathBuf| contents::hash(&tree, known).map_err(|source| ImageError::Walk { path: tree, source });
     if !parts.layers().map_err(ImageError::io("read", &parts.tree()))?.is_empty() {
         return Ok(None);
     }
@@ -137,7 +148,11 @@ pub(super) fn contents_of(parts: &StoredRoot) -> Result<Option<String>, ImageErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return hash(parts.tree()).map(Some),
         opened => opened.map_err(ImageError::io("read", &squashfs))?,
     };
-    let hashed = Hashing::new(file).finish().map_err(ImageError::io("read", &squashfs))?;
+    let failed = || ImageError::io("read", &squashfs);
+    let hashed = match known.get(file.metadata().map_err(failed())?.ino()) {
+        Some(known) => known.to_owned(),
+        None => Hasher::new().sha256(file).map_err(failed())?,
+    };
     let mask = if parts.mask().is_dir() { hash(parts.mask())? } else { String::new() };
     Ok(Some(hex(Sha256::new_with_prefix(format!("{hashed} {mask}")))))
 }

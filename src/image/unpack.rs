@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::entries::{Entries, Entry, EntryKind};
 use super::error::TreeError;
+use super::file_hashes::FileHashes;
 use super::layers::is_marked;
 use super::pax::damaged;
 use super::tree::{Limits, Tree, inside};
@@ -40,11 +41,16 @@ impl Contents {
 }
 
 /// Unpacks `contents` of the tar archive that `reader` gives the bytes of into the empty directory `top`, and reads it
-/// to its end.
+/// to its end. Returns the hashes of its files.
 ///
 /// Devices are left out, for the engine makes a container's `/dev`. Names that begin with `.wh.` are ordinary: the
 /// archive is no layer.
-pub(super) fn unpack(reader: impl BufRead, contents: Contents, top: &Path, limits: Limits) -> Result<(), TreeError> {
+pub(super) fn unpack(
+    reader: impl BufRead,
+    contents: Contents,
+    top: &Path,
+    limits: Limits,
+) -> Result<FileHashes, TreeError> {
     let mut tree = Tree::new(top, limits)?;
     add_all(Bounded::new(reader, limits), contents, &mut tree)?;
     tree.finish()
@@ -56,9 +62,12 @@ pub(super) fn add_all(mut reader: impl BufRead, contents: Contents, tree: &mut T
     while let Some(entry) = entries.next()? {
         add(tree, &mut entries, contents, &entry)?;
     }
-    // The rest is padding, but a decoder checks what it decoded only at its own end.
-    io::copy(&mut reader, &mut io::sink()).map_err(TreeError::damaged)?;
-    Ok(())
+    read_to_end(reader)
+}
+
+/// Reads the padding behind an archive: a decoder checks what it decoded only at its own end.
+pub(super) fn read_to_end(mut reader: impl BufRead) -> Result<(), TreeError> {
+    io::copy(&mut reader, &mut io::sink()).map_err(TreeError::damaged).map(drop)
 }
 
 /// Adds the entry `entry`, whose data come next, to `tree`.

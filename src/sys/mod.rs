@@ -20,6 +20,7 @@ mod rootdir;
 mod seccomp;
 mod squashfs;
 mod user_namespace;
+mod writeback;
 mod xattrs;
 
 pub use clone::{CloneRequest, Cloned, clone_into, fork, is_single_threaded};
@@ -45,4 +46,5 @@ pub use rootdir::{FileKind, Metadata, RootDir};
 pub use seccomp::{Refusal, SystemCallFilter, Table};
 pub use squashfs::{can_map_squashfs, knows_squashfs, mount_squashfs};
 pub use user_namespace::user_namespace_of_one;
+pub use writeback::begin_writeback;
 pub use xattrs::{FILE_CAPABILITIES, Xattr, capabilities_of_guest, read_xattrs, write_xattr};

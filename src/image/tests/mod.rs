@@ -58,6 +58,8 @@ impl Room {
         let digest = self.available(path);
         self.images.fetch(&file(path), &digest, None)?;
         assert_eq!(self.images.observe(&file(path)), ImageState::Stored(digest.clone()));
+        // What was hashed while it was written is what can be read.
+        assert_eq!(self.images.is_intact(&digest).expect("readable"), Some(true));
         Ok(self.root(&digest))
     }
 

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 pub(super) use self::resolve::Missing;
 use super::below::{Below, Lowers};
 use super::error::TreeError;
+use super::file_hashes::{FileHasher, FileHashes};
 use super::xattrs::{self, Xattr};
 use crate::sys::RootDir;
 
@@ -96,6 +97,8 @@ pub(super) struct Tree {
     parent: Option<(PathBuf, Rc<Parent>)>,
     /// Directory times, set at the end because every new entry changes its directory's.
     directories: Vec<(PathBuf, Timespec)>,
+    /// From the first file on.
+    hasher: Option<FileHasher>,
     /// What is below it, if it is a layer.
     pub(super) lowers: Lowers,
     /// Directories that were made for what is in them, and may have those below for their model.
@@ -114,7 +117,8 @@ impl Tree {
     pub(super) fn upon(lowers: Lowers, top: &Path, limits: Limits) -> Result<Tree, TreeError> {
         let root = RootDir::open(top).map_err(TreeError::write(top))?;
         let (directories, implied) = (Vec::new(), BTreeSet::new());
-        Ok(Tree { root, left: limits, limits, parent: None, directories, lowers, implied, leans: false })
+        let (parent, hasher, left) = (None, None, limits);
+        Ok(Tree { root, left, limits, parent, directories, hasher, lowers, implied, leans: false })
     }
 
     /// Makes the directory `path`, or gives the one that is there these attributes. A link to a directory stays.
@@ -132,14 +136,18 @@ impl Tree {
         data: impl FnOnce(&mut File) -> Result<(), TreeError>,
     ) -> Result<(), TreeError> {
         let owner = self.admit(path, size, attributes)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // To be read once more, which is no access that its times should tell of.
+        let access = OFlags::RDWR | OFlags::NOATIME;
+        let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = self.make(path, |parent, name| rfs::openat(parent, name, flags, Mode::from_raw_mode(0o600)));
         let (_, fd) = made.map_err(TreeError::write(path))?;
         let mut file = File::from(fd);
         data(&mut file)?;
         settle(&file, owner, attributes)
             .and_then(|()| Ok(rfs::futimens(&file, &times(attributes.mtime))?))
-            .map_err(TreeError::write(path))
+            .map_err(TreeError::write(path))?;
+        self.hasher.get_or_insert_with(FileHasher::start).add(file);
+        Ok(())
     }
 
     /// Makes the symbolic link `path` with the text `target`.
@@ -179,8 +187,8 @@ impl Tree {
         self.left
     }
 
-    /// Sets the times of directories: the tree is as its source says.
-    pub(super) fn finish(self) -> Result<(), TreeError> {
+    /// Sets the times of directories: the tree is as its source says. Returns the hashes of what was written to files.
+    pub(super) fn finish(self) -> Result<FileHashes, TreeError> {
         for (path, mtime) in &self.directories {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             match self.root.open_at(path, flags) {
@@ -192,7 +200,7 @@ impl Tree {
                 Err(error) => return Err(TreeError::write(path)(error)),
             }
         }
-        Ok(())
+        Ok(self.hasher.map(FileHasher::finish).unwrap_or_default())
     }
 
     fn admit(&mut self, path: &Path, bytes: u64, attributes: &Attributes) -> Result<(Uid, Gid), TreeError> {
