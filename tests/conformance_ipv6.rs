@@ -418,3 +418,38 @@ fn the_host_is_left_as_it_was_and_hears_of_its_own_router_meanwhile() {
     assert!(is_heard(), "{}", routes());
     set("net/ipv6/conf/lo/forwarding", "0");
 }
+
+#[test]
+fn a_network_that_the_host_has_is_spoken_on_with_the_addresses_that_are_given() {
+    struct Lan;
+    impl Drop for Lan {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("ip").args(["link", "del", "fleettestlan0"]).output();
+        }
+    }
+    let world = World::new();
+    let _lan = Lan;
+    for line in [
+        "link add fleettestlan0 type bridge",
+        "address add fd00:213:75::1/64 dev fleettestlan0 nodad",
+        "link set fleettestlan0 up",
+    ] {
+        Net::of_host().ip(line);
+    }
+    let text = "fleet: six
+networks: {lan: {parent: fleettestlan0, subnet6: 'fd00:213:75::/64', gateway6: 'fd00:213:75::1'}}
+defaults: {distro: busybox, memory: 64MiB, pids: 64, networks: [lan]}
+containers:
+  six-a: {ip6: 'fd00:213:75::11'}
+  six-b: {ip6: 'fd00:213:75::12'}
+  six-c: {}
+";
+    world.write(text).fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert!(world.sh("six-b", "ping -6 -c1 six-a.six").contains("fd00:213:75::11"));
+    assert!(Net::of_host().pings("fd00:213:75::11"));
+    let route = world.sh("six-a", "ip -6 route show default");
+    assert!(route.starts_with("default via fd00:213:75::1 "), "{route}");
+    assert_eq!(world.sh("six-c", "cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6").trim(), "1");
+    world.destroy();
+}

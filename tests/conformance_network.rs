@@ -416,7 +416,7 @@ fn the_host_is_left_as_it_was() {
 #[test]
 fn killed_anywhere_and_applied_again_all_is_there_and_then_gone() {
     let world = World::new();
-    world.write(&two(", isolated: true", ", ports: ['8980:80']"));
+    world.write(&two(", isolated: true, subnet6: auto", ", ports: ['8980:80']"));
     let kill_after = |verb: &[&str], wait: u64| {
         let mut child = world.spawn(verb);
         std::thread::sleep(Duration::from_millis(wait));

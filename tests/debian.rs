@@ -54,7 +54,7 @@ fn a_systemd_guest_runs_and_lets_its_user_in_by_ssh() {
     host("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key.display().to_string()]);
     world.write(&format!(
         "fleet: lab
-network: {{subnet: 10.213.8.0/24}}
+network: {{subnet: 10.213.8.0/24, subnet6: 'fd00:213:8::/64'}}
 defaults:
   image: file:{}
   memory: 512MiB
@@ -62,10 +62,12 @@ defaults:
 containers:
   lab-db:
     ip: 10.213.8.5
+    ip6: fd00:213:8::5
     ssh_keys: [key.pub]
     users: [{{name: dev, sudo: true, ssh_keys: [key.pub]}}]
   lab-web:
     ip: 10.213.8.6
+    ip6: fd00:213:8::6
 ",
         DEBIAN.archive().display()
     ));
@@ -101,6 +103,14 @@ containers:
     });
     assert_eq!(world.sh("lab-db", "ip -4 -br addr show eth0").split_whitespace().nth(2), Some("10.213.8.5/24"));
     assert_eq!(world.sh("lab-db", "ip route show default | wc -l").trim(), "1");
+    // And so with IPv6, which the name service knows, too.
+    let addresses = world.sh("lab-db", "ip -6 -br addr show eth0 scope global");
+    assert_eq!(addresses.split_whitespace().skip(2).collect::<Vec<_>>(), ["fd00:213:8::5/64"]);
+    let route = world.sh("lab-db", "ip -6 route show default");
+    assert!(route.starts_with("default via fd00:213:8::1 ") && route.lines().count() == 1, "{route}");
+    assert!(world.sh("lab-db", "getent ahostsv6 lab-web").starts_with("fd00:213:8::6 "));
+    world.sh("lab-db", "ping -6 -c1 -W5 lab-web");
+    assert_eq!(login.ssh("dev@fd00:213:8::5", "hostname").expect(0).stdout, "lab-db\n");
     assert_eq!(world.sh("lab-db", "cat /etc/machine-id"), machine_id);
     assert_eq!(world.changes(), 0);
 
@@ -114,6 +124,43 @@ containers:
     let started = std::time::Instant::now();
     world.fleet(&["stop", "lab-web"]).expect(0);
     assert!(started.elapsed().as_secs() < 20, "systemd shut down by itself, not by the deadline");
+    world.destroy();
+}
+
+#[test]
+fn a_guest_whose_ifupdown_sets_its_links_up_has_the_same_addresses() {
+    const IFUPDOWN: Recipe = Recipe {
+        name: "debian-ifupdown",
+        packages: "sysvinit-core,ifupdown,iproute2,iputils-ping",
+        hooks: &[],
+        ..DEBIAN
+    };
+    let world = World::new();
+    world.write(&format!(
+        "fleet: lab
+network: {{subnet: 10.213.74.0/24, subnet6: 'fd00:213:74::/64'}}
+defaults: {{image: 'file:{}', memory: 256MiB, init: sysvinit}}
+containers:
+  lab-a: {{ip: 10.213.74.5, ip6: 'fd00:213:74::5'}}
+  lab-b: {{ip: 10.213.74.6, ip6: 'fd00:213:74::6'}}
+",
+        IFUPDOWN.archive().display()
+    ));
+    world.fleet(&["apply"]).expect(0);
+    eventually("its own tools have set it up", || {
+        world.fleet(&["exec", "lab-a", "--", "ifquery", "--state", "eth0"]).stdout.trim() == "eth0=eth0"
+    });
+    let is_as_asked = || {
+        let shown = world.sh("lab-a", "ip -br addr show eth0; ip route show default; ip -6 route show default");
+        let addresses: Vec<&str> = shown.lines().next().unwrap_or_default().split_whitespace().skip(2).collect();
+        assert!(addresses.contains(&"10.213.74.5/24") && addresses.contains(&"fd00:213:74::5/64"), "{shown}");
+        assert_eq!(shown.matches("default via").count(), 2, "{shown}");
+        world.sh("lab-a", "ping -4 -c1 -W5 lab-b && ping -6 -c1 -W5 lab-b");
+        assert_eq!(world.changes(), 0, "{}", world.fleet(&["plan"]).stdout);
+    };
+    is_as_asked();
+    world.sh("lab-a", "ifdown eth0 && ifup eth0");
+    is_as_asked();
     world.destroy();
 }
 

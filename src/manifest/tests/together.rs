@@ -39,6 +39,18 @@ fn every_clash_is_a_finding_in_the_later_file() {
 }
 
 #[test]
+fn a_clash_of_ipv6_subnets_is_one_as_well() {
+    let text = |name: &str, subnet6: &str| {
+        format!("fleet: {name}\nnetwork: {{subnet6: {subnet6}}}\ncontainers: {{{name}: {{distro: busybox}}}}\n")
+    };
+    let (a, b, auto) = (text("a", "'fd00:1::/64'"), text("b", "'fd00:1::1:0/112'"), text("c", "auto"));
+    insta::assert_snapshot!(
+        together(&[("a.yaml", &a), ("b.yaml", &b), ("c.yaml", &auto)]),
+        @"b.yaml:1:1 a part of the subnet fd00:1::1:0/112 is in `a.yaml` already (give one of them another `network.subnet6`)"
+    );
+}
+
+#[test]
 fn a_fleet_given_twice_is_one_finding() {
     let a = "fleet: a\ncontainers: {x: {distro: busybox}, y: {distro: busybox}}\n";
     insta::assert_snapshot!(together(&[("a.yaml", a), ("copy.yaml", a)]), @"copy.yaml:1:1 the fleet `a` is in `a.yaml` already");
