@@ -14,6 +14,10 @@ use crate::store::Layout;
 /// The oldest kernel on which overlayfs takes layers with mapped ids.
 const OLDEST_KERNEL: (u32, u32) = (5, 19);
 
+/// The user namespace that the host begins with, which has a number of its own (`PROC_USER_INIT_INO` of
+/// `linux/proc_ns.h`).
+const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
+
 /// A controller, the key of the fleet file that needs it, and whether limits make use of that key.
 type Controller = (&'static str, &'static str, fn(&Limits) -> bool);
 
@@ -46,6 +50,12 @@ pub(super) fn lacks(layout: &Layout, hierarchies: &Hierarchies, containers: &[Co
     if parse_release(&release).is_some_and(|version| version < OLDEST_KERNEL) {
         let what = format!("the kernel {} is older than 5.19: its overlayfs takes no idmapped layers", release.trim());
         lack(what, "boot a newer kernel");
+    }
+    if fs::read_link("/proc/self/ns/user").is_ok_and(|namespace| namespace != Path::new(FIRST_USER_NAMESPACE)) {
+        lack(
+            "the root of this container is not the host's: the kernel lets it map no ids of files on a disk".to_owned(),
+            "where fleet made the container, give it `privileged: true` and `nesting: true`",
+        );
     }
     if !Path::new("/proc/self/ns/user").exists() || read_number("/proc/sys/user/max_user_namespaces") == Some(0) {
         lack("user namespaces are switched off".to_owned(), "set the sysctl `user.max_user_namespaces`");

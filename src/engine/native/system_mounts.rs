@@ -73,9 +73,9 @@ impl SystemMounts<'_> {
         // The kernel lets containers inside have a `/proc` of their own only where that of the outer one is whole.
         if !self.security.nesting {
             mask(root)?;
-        }
-        if self.security.privileged {
-            protect_parameters(root)?;
+            if self.security.privileged {
+                protect_parameters(root)?;
+            }
         }
         let memory = |mode| NewMount { kind: "tmpfs", attributes: NO_SUID_DEV, options: mode };
         root.mount("dev/shm", &memory(&[("mode", "1777")]))?;
