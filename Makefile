@@ -82,7 +82,7 @@ test: need-root need-cargo need-packages
 
 test-all: test test-v2 fuzz
 	@$(call need,$(SLOW_TOOLS))
-	cargo test -- --include-ignored
+	cargo test -- --ignored --nocapture
 
 # Parsers of what guests and servers write, and the laws of planning.
 fuzz: need-cargo

@@ -295,6 +295,7 @@ fn logs_tell_what_was_printed_over_rotation_and_restart_and_follow_what_comes() 
 
 #[test]
 #[ignore = "a hundred containers; `make test-all` runs it"]
+#[expect(clippy::print_stdout, reason = "the figure is what one runs it for")]
 fn a_monitor_is_small_and_holds_nothing_but_its_own() {
     let world = World::new();
     world.write(&TWO.replace("replicas: 2", "replicas: 100").replace(".11", ".101")).fleet(&["apply"]).expect(0);
@@ -302,11 +303,22 @@ fn a_monitor_is_small_and_holds_nothing_but_its_own() {
     let monitors: Vec<u64> =
         status["containers"].as_array().expect("rows").iter().filter_map(|row| row["monitor"].as_u64()).collect();
     assert_eq!(monitors.len(), 100);
-    let mut total_kb = 0;
-    for pid in &monitors {
+    let share_kb = |pid: &u64| -> u64 {
         let smaps = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("readable");
         let pss = smaps.lines().find_map(|line| line.strip_prefix("Pss:")).expect("there is a Pss line");
-        total_kb += pss.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        pss.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    let median_kb = || {
+        let mut all: Vec<u64> = monitors.iter().map(share_kb).collect();
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    // A debug build's program is three times as large.
+    let most_kb = if cfg!(debug_assertions) { 250 } else { 150 };
+    // What it needed to start its container it gives back a second later.
+    eventually("monitors are small", || median_kb() < most_kb);
+    println!("a monitor takes {} kB", median_kb());
+    for pid in &monitors {
         assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).expect("readable"), std::path::Path::new("/"));
         let mut open: Vec<String> = world::names_in(format!("/proc/{pid}/fd").as_ref())
             .iter()
@@ -317,10 +329,6 @@ fn a_monitor_is_small_and_holds_nothing_but_its_own() {
         let (null, master) = ("/dev/null", "/dev/pts/ptmx");
         assert_eq!(open, [null, null, null, master, "anon_inode:[pidfd]", "anon_inode:[signalfd]", "socket"]);
     }
-    let mean_kb = total_kb / 100;
-    // A debug build's program is three times as large.
-    let most_kb = if cfg!(debug_assertions) { 250 } else { 150 };
-    assert!(mean_kb < most_kb, "a monitor takes {mean_kb} kB");
     world.destroy();
 }
 
