@@ -11,6 +11,8 @@ SLOW_TOOLS := lxcfs:lxcfs ansible:ansible-core
 # What tests/vm/run.sh calls, and the releases of Debian whose kernels the tests run on.
 VM_TOOLS := qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs jq:jq strip:binutils
 VM_SUITE ?= bookworm trixie
+# What tests/bench/import.sh calls.
+BENCH_TOOLS := mmdebstrap:mmdebstrap tar:tar xz:xz-utils zstd:zstd gzip:gzip mksquashfs:squashfs-tools mkfs.ext4:e2fsprogs
 # How many cases `make fuzz` tries with each parser, and the seconds after which it gives up.
 FUZZ_CASES ?= 10000
 FUZZ_SECONDS ?= 900
@@ -44,7 +46,7 @@ help:
 	@echo 'make test-all    the same and test-v2, with the tests that take minutes (root)'
 	@echo 'make test-v2     the conformance suites beside systemd on cgroup v2, in virtual machines: VM_SUITE="$(VM_SUITE)" (root)'
 	@echo 'make fuzz        parsers of hostile text with FUZZ_CASES=$(FUZZ_CASES) cases each'
-	@echo 'make bench       apply of ten containers against scripted LXC (root, package lxc)'
+	@echo 'make bench       apply of ten containers against scripted LXC (root, package lxc), imports of images against tar'
 
 build: need-cargo need-cc
 	cargo build --release
@@ -94,6 +96,8 @@ test-v2: need-root need-cargo need-cc
 
 bench: need-root build
 	tests/bench/start.sh
+	@$(call need,$(BENCH_TOOLS))
+	tests/bench/import.sh
 
 need-root:
 	@[ "$$(id -u)" = 0 ] || { echo 'real containers need root: run it with sudo' >&2; exit 1; }

@@ -114,6 +114,18 @@ fn the_help_lists_every_verb_and_option() {
 
               [default: 5m]
 
+          --image-max-size <SIZE>
+              Take in no image with more in its files than this
+
+              [env: FLEET_IMAGE_MAX_SIZE]
+              [default: 64GiB]
+
+          --image-max-files <N>
+              Take in no image with more files, directories and links than this
+
+              [env: FLEET_IMAGE_MAX_FILES]
+              [default: 4000000]
+
     Exit status: 0 done or nothing to do, 1 a step failed, 2 `plan` found changes, 64 usage or fleet
     file wrong, 130 interrupted; `exec`, `shell` and `ssh` pass the status of the command through.
     ");
@@ -257,6 +269,7 @@ fn a_wrong_command_line_exits_with_64() {
         &["apply", "--no-such-option"],
         &["apply", "--jobs", "0"],
         &["apply", "--lock-timeout", "soon"],
+        &["apply", "--image-max-size", "12 parsecs"],
         &["exec", "agent-1"],
         &["exec", "--", "true"],
         &["exec", "Not_A_Name", "--", "true"],

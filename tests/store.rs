@@ -6,7 +6,7 @@ mod world;
 use std::fs;
 use std::path::Path;
 
-use mirror::{Forms, Server, Tree};
+use mirror::{Fault, Forms, Server, Tree};
 use world::World;
 
 #[test]
@@ -104,8 +104,147 @@ fn a_full_disk_leaves_nothing_half_done() {
     world::host("mount", &["-t", "tmpfs", "-o", "size=400k", "tmpfs", &small]);
     let pulled = world.command(&["image", "pull", "test/1"]).env("FLEET_IMAGE_SERVER", server.url()).output();
     let left = ["downloads", "images"].map(|name| world::names_in(&world.root().join("fleet").join(name)));
+    world::host("mount", &["-o", "remount,size=64m", &small]);
+    let again = world.command(&["image", "pull", "test/1"]).env("FLEET_IMAGE_SERVER", server.url()).output();
     world::host("umount", &[&small]);
+    world::ran(&again.expect("fleet runs")).expect(0);
     let failed = world::ran(&pulled.expect("fleet runs")).expect(1).stderr;
     assert!(failed.contains("No space left on device") && failed.contains("free some space"), "{failed}");
     assert_eq!(left, [Vec::<String>::new(), Vec::new()]);
+}
+
+/// An archive whose files are `mark` and one of `bytes` bytes.
+fn archive(world: &World, mark: &str, bytes: usize) -> String {
+    let source = world.dir.path().join("source");
+    fs::create_dir_all(source.join("many")).expect("directories");
+    fs::write(source.join("mark"), mark).expect("written");
+    fs::write(source.join("large"), vec![7; bytes]).expect("written");
+    let path = world.dir.path().join(format!("{mark}.tar"));
+    mirror::run(world.dir.path(), "tar", &["-C", "source", "-cf", path.to_str().expect("text"), "."]);
+    path.to_str().expect("text").to_owned()
+}
+
+#[test]
+fn an_image_beyond_the_limits_is_refused_until_they_are_raised() {
+    let world = World::new();
+    let archive = archive(&world, "big", 3 << 20);
+    let import = |limit: &str, value: &str| {
+        let command = world.command(&["image", "import", &archive]).env(limit, value).output();
+        world::ran(&command.expect("fleet runs"))
+    };
+    let refused = import("FLEET_IMAGE_MAX_SIZE", "2MiB").expect(1).stderr;
+    assert!(refused.contains("cannot accept more than 2MiB in one image"), "{refused}");
+    assert!(refused.contains("`--image-max-size SIZE`, or FLEET_IMAGE_MAX_SIZE"), "{refused}");
+    let refused = import("FLEET_IMAGE_MAX_FILES", "3").expect(1).stderr;
+    assert!(refused.contains("cannot accept more than 3 files in one image"), "{refused}");
+    assert!(refused.contains("`--image-max-files N`, or FLEET_IMAGE_MAX_FILES"), "{refused}");
+    world.write(&format!(
+        "fleet: limits\nnetwork: {{subnet: 10.211.26.0/24}}\ncontainers: {{ll: {{image: 'file:{archive}'}}}}\n"
+    ));
+    let refused = world.fleet(&["apply", "-y", "--image-max-size", "1M"]).expect(1).stderr;
+    assert!(refused.contains("cannot accept more than 1MiB in one image"), "{refused}");
+    let left = world.fleet(&["image", "ls", "-o", "json"]).expect(0).json();
+    assert_eq!(left["images"], serde_json::json!([]));
+    import("FLEET_IMAGE_MAX_SIZE", "4MiB").expect(0);
+}
+
+#[test]
+fn an_unpacking_that_is_killed_leaves_nothing_half_done() {
+    let world = World::new();
+    let archive = archive(&world, "slow", 24 << 20);
+    let mut killed = world.spawn(&["image", "import", &archive]);
+    let images = world.root().join("fleet/images");
+    world::eventually("unpacking", || {
+        world::names_in(&images).iter().any(|name| images.join(name).join("rootfs/large").exists())
+    });
+    killed.kill().expect("killed");
+    killed.wait().expect("ended");
+    let listed = world.fleet(&["image", "ls", "-o", "json"]).expect(0).json();
+    assert_eq!(listed["images"], serde_json::json!([]));
+    world.fleet(&["image", "import", &archive]).expect(0);
+    let verified = world.fleet(&["image", "verify", "-o", "json"]).expect(0).json();
+    assert_eq!(verified["images"][0]["intact"], true);
+    let left: Vec<String> = world::names_in(&images).into_iter().filter(|name| name != "digests.json").collect();
+    assert_eq!(left, [verified["images"][0]["digest"].as_str().expect("text")]);
+}
+
+#[test]
+fn what_a_stopped_container_stands_on_is_kept() {
+    let tree = Tree::with_build(Forms::ArchiveOnly);
+    let archive = tree.path().join("images/test/1/amd64/default/20241101_05:24/rootfs.tar.xz");
+    let archive = archive.to_str().expect("text");
+    let world = World::new();
+    world.write(&format!(
+        "fleet: store\nnetwork: {{subnet: 10.211.27.0/24}}\ncontainers: {{ss: {{image: 'file:{archive}'}}}}\n"
+    ));
+    let imported = world.fleet(&["image", "import", archive, "-o", "json"]).expect(0).json();
+    let image = &imported["images"][0];
+    assert_eq!((&image["source"], &image["serial"]), (&format!("file:{archive}").into(), &serde_json::Value::Null));
+    let digest = image["digest"].as_str().expect("text");
+    world.fleet(&["apply", "-y"]).expect(0);
+    world.fleet(&["stop", "ss"]).expect(0);
+    let removed = || world.fleet(&["image", "prune", "-o", "json"]).expect(0).json()["removed"].clone();
+    assert_eq!(removed(), serde_json::json!([]));
+    world.fleet(&["start", "ss"]).expect(0);
+    assert_eq!(world.sh("ss", "cat /etc/build"), "1\n");
+    let exported = world.fleet(&["image", "export", &digest[..12], "out.tar.zst", "-o", "json"]).expect(0).json();
+    assert_eq!(exported, serde_json::json!({"digest": digest, "file": "out.tar.zst"}));
+    world.destroy();
+    assert_eq!(removed(), serde_json::json!([digest]));
+}
+
+#[test]
+fn a_server_that_vanishes_in_the_middle_is_said_and_the_next_goes_on() {
+    let tree = Tree::with_build(Forms::ArchiveOnly);
+    let server = Server::new(&tree.path());
+    let (port, url, path) = (server.port(), server.url(), Tree::archive("20241101_05:24"));
+    let world = World::new();
+    let pull = || {
+        let mut command = world.command(&["image", "pull", "test/1"]);
+        command.env("FLEET_IMAGE_SERVER", &url);
+        command
+    };
+    server.fault(&path, Fault::StallAfter(100_000));
+    let running = pull().spawn().expect("fleet runs");
+    let downloads = world.root().join("fleet/downloads");
+    let loaded = || {
+        world::names_in(&downloads).iter().map(|name| fs::metadata(downloads.join(name)).map_or(0, |it| it.len())).max()
+    };
+    world::eventually("100000 bytes", || loaded() == Some(100_000));
+    drop(server);
+    let failed = world::ran(&running.wait_with_output().expect("it ends")).expect(1).stderr;
+    assert!(failed.contains("cannot reach `127.0.0.1") && failed.contains("Connection refused"), "{failed}");
+    assert_eq!(loaded(), Some(100_000));
+    let server = Server::at(&tree.path(), port);
+    world::ran(&pull().output().expect("fleet runs")).expect(0);
+    assert!(server.requests().contains(&format!("{path} 100000-")));
+}
+
+#[test]
+fn on_a_terminal_a_transfer_shows_its_rate_and_the_time_left() {
+    let tree = Tree::with_build(Forms::ArchiveOnly);
+    let server = Server::new(&tree.path());
+    let path = Tree::archive("20241101_05:24");
+    let world = World::new();
+    server.fault(&path, Fault::StallAfter(100_000));
+    // script(1) plays the user's terminal.
+    let seen = world.dir.path().join("seen");
+    let mut terminal = std::process::Command::new("script")
+        .args(["-qefc", &format!("stty cols 120; exec {} image pull test/1", env!("CARGO_BIN_EXE_fleet"))])
+        .arg(&seen)
+        .env("FLEET_ROOT", world.root())
+        .env("FLEET_IMAGE_SERVER", server.url())
+        .env("TERM", "xterm")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("script runs");
+    let shown = || String::from_utf8_lossy(&fs::read(&seen).unwrap_or_default()).into_owned();
+    world::eventually("a bar with the rate and the time left", || {
+        let shown = shown();
+        ["test/1 [=", "97.66 KiB/", "iB/s, ", " left"].iter().all(|part| shown.contains(part))
+    });
+    server.mend();
+    assert!(terminal.wait().expect("it ends").success(), "{}", shown());
+    assert!(shown().contains("test/1: stored (build 20241101_05:24, "), "{}", shown());
 }

@@ -66,7 +66,7 @@ impl Workplace<'_> {
         let interrupts =
             Interrupts::listen(&runtime).map_err(|source| CliError::io("cannot listen for signals", &source))?;
         let lock = Arc::new(take_lock(session, goal.verb())?);
-        let installation = Installation::writable(&session.layout, launcher, lock)?;
+        let installation = Installation::writable(session, launcher, lock)?;
         Ok(Workplace { session, runtime, interrupts, installation })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
+use crate::model::{Bytes, ImageLimits};
 use crate::report::{Console, Format, Palette, Verbosity};
 use crate::store::Layout;
 
@@ -45,6 +46,14 @@ pub(super) struct GlobalArguments {
     /// Wait so long for another `fleet` that changes this host: seconds, or `90s`, `5m`, `1h`
     #[arg(long, global = true, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
     lock_timeout: Duration,
+    /// Take in no image with more in its files than this
+    #[arg(long, global = true, env = "FLEET_IMAGE_MAX_SIZE", hide_env_values = true, value_name = "SIZE")]
+    #[arg(default_value_t = ImageLimits::default().size)]
+    image_max_size: Bytes,
+    /// Take in no image with more files, directories and links than this
+    #[arg(long, global = true, env = "FLEET_IMAGE_MAX_FILES", hide_env_values = true, value_name = "N")]
+    #[arg(default_value_t = ImageLimits::default().entries)]
+    image_max_files: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,6 +88,8 @@ pub(super) struct Session {
     pub(super) only: Vec<String>,
     /// How long to wait for the host's lock.
     pub(super) lock_timeout: Duration,
+    /// How much one image may hold.
+    pub(super) image_limits: ImageLimits,
 }
 
 impl GlobalArguments {
@@ -126,6 +137,7 @@ impl Session {
             yes: global.yes,
             only: global.only.clone(),
             lock_timeout: global.lock_timeout,
+            image_limits: ImageLimits { size: global.image_max_size, entries: global.image_max_files },
         })
     }
 

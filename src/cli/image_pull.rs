@@ -66,7 +66,7 @@ fn used_by(fleet: &Fleet) -> Vec<(ImageSource, Option<Build>)> {
 
 fn bring(session: &Session, wanted: Vec<(ImageSource, Option<Build>)>, keys: &SigningKeys) -> Result<Exit, CliError> {
     let report = TransferReport::new(session.console);
-    let images = Images::new(session.layout.clone()).heard_by({
+    let images = Images::new(session.layout.clone()).within(session.image_limits).heard_by({
         let report = report.clone();
         move |news| report.hear(&news)
     });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 use super::error::CliError;
+use super::global::Session;
 use crate::engine::native::{Launcher, NativeEngine};
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
@@ -30,11 +31,12 @@ impl Installation {
     /// For verbs that change the host, under `lock`. Without a `launcher` nothing can be started. Clears up what
     /// killed runs left.
     pub(super) fn writable(
-        layout: &Layout,
+        session: &Session,
         launcher: Option<Launcher>,
         lock: Arc<HostLock>,
     ) -> Result<Installation, CliError> {
-        let installation = Installation::new(layout, launcher, Some(lock))?;
+        let mut installation = Installation::new(&session.layout, launcher, Some(lock))?;
+        installation.images = installation.images.within(session.image_limits);
         installation.native.recover().map_err(|error| engine_failed(&error))?;
         Ok(installation)
     }

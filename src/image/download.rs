@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::digest::hex;
 use super::error::ImageError;
 use super::format::CHUNK;
+use super::tree::Limits;
 use super::web::{Web, WebError};
 use crate::model::WebUrl;
 
@@ -20,9 +21,6 @@ use crate::model::WebUrl;
 const MOST_ATTEMPTS: u32 = 20;
 const MOST_FRUITLESS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest file whose length nobody said.
-const LONGEST: u64 = 64 << 30;
 
 /// A file to load.
 #[derive(Debug)]
@@ -33,6 +31,8 @@ pub(super) struct Wanted<'a> {
     pub(super) sha256: &'a str,
     /// Its length in bytes, if that is known.
     pub(super) size: Option<u64>,
+    /// What it may have in it: packed, it is not longer than that.
+    pub(super) longest: Limits,
 }
 
 /// A file that was loaded and is what it must be. Nobody else loads or removes it as long as this lives.
@@ -65,6 +65,10 @@ pub(super) fn load(
     before: Sha256,
     tell: &dyn Fn(u64, Option<u64>),
 ) -> Result<Loaded, ImageError> {
+    if wanted.size.is_some_and(|size| size > wanted.longest.bytes) {
+        let path = PathBuf::from(wanted.url.to_string());
+        return Err(ImageError::Unpack { path, source: wanted.longest.too_large() });
+    }
     let mut part = Part::open(downloads, wanted, before)?;
     let mut resumed = part.length > 0;
     loop {
@@ -181,7 +185,7 @@ impl Part {
     }
 
     fn attempt(&mut self, web: &Web, wanted: &Wanted<'_>, tell: &dyn Fn(u64, Option<u64>)) -> Result<(), ImageError> {
-        let limit = wanted.size.unwrap_or(LONGEST);
+        let limit = wanted.size.unwrap_or(wanted.longest.bytes);
         let start = self.length;
         let total = std::cell::Cell::new(wanted.size);
         let part = std::cell::RefCell::new(self);

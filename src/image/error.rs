@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use super::web::WebError;
+use crate::model::ImageLimit;
 
 /// An image operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +148,8 @@ pub enum TreeError {
         what: &'static str,
     },
     /// The tree is beyond all measure, as a decompression bomb is.
-    #[error("cannot accept more than {0}")]
-    TooLarge(String),
+    #[error("cannot accept more than {0} in one image")]
+    TooLarge(ImageLimit),
     /// The source file or directory cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -178,7 +179,12 @@ impl TreeError {
                 Some("make the archive as root with the guest's own ids: `tar --numeric-owner`")
             }
             TreeError::Unsupported { .. } => Some("make the archive with GNU tar: `tar -C ROOTFS --xattrs -c .`"),
-            TreeError::TooLarge(_) => None,
+            TreeError::TooLarge(ImageLimit::Size(_)) => {
+                Some("if it is meant to be so large: `--image-max-size SIZE`, or FLEET_IMAGE_MAX_SIZE")
+            }
+            TreeError::TooLarge(ImageLimit::Entries(_)) => {
+                Some("if it is meant to have so many: `--image-max-files N`, or FLEET_IMAGE_MAX_FILES")
+            }
             TreeError::Read { source, .. } | TreeError::Write { source, .. } => io_hint(source),
         }
     }

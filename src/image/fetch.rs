@@ -14,7 +14,7 @@ use super::format::Format;
 use super::source::Located;
 use super::squashfs;
 use super::store::ImageDraft;
-use super::tree::{Limits, Tree};
+use super::tree::Tree;
 use super::unpack::{Contents, unpack};
 use crate::model::ImageDigest;
 
@@ -31,7 +31,7 @@ pub(super) fn fetch(
         Located::Squashfs { path, file } => (path, fetch_squashfs(path, file, draft)?),
         Located::Directory(path) => {
             let copy_failed = |source| ImageError::Unpack { path: path.clone(), source };
-            draft.note(copy::copy(path, &draft.make_root()?, Limits::IMAGE).map_err(copy_failed)?);
+            draft.note(copy::copy(path, &draft.make_root()?, draft.limits()).map_err(copy_failed)?);
             (path, ImageDigest(copy::digest(path).map_err(copy_failed)?))
         }
     };
@@ -56,7 +56,7 @@ fn fetch_archive(
     let hashes = format
         .decode(&mut hashing)
         .map_err(TreeError::damaged)
-        .and_then(|archive| read_ahead(archive, |archive| unpack(archive, Contents::Root, &root, Limits::IMAGE)))
+        .and_then(|archive| read_ahead(archive, |archive| unpack(archive, Contents::Root, &root, draft.limits())))
         .map_err(unpack_failed)?;
     draft.note(hashes);
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
@@ -74,7 +74,7 @@ fn fetch_squashfs(path: &Path, mut file: &File, draft: &ImageDraft) -> Result<Im
     let mut copy = File::create_new(&to).map_err(ImageError::io("write", &to))?;
     io::copy(&mut hashing, &mut copy).map_err(ImageError::io("write", &to))?;
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
-    squashfs::settle(draft, &sha256, Limits::IMAGE)?;
+    squashfs::settle(draft, &sha256)?;
     Ok(ImageDigest(sha256))
 }
 
@@ -82,7 +82,7 @@ fn fetch_busybox(path: &Path, mut file: &File, draft: &ImageDraft) -> Result<Ima
     let mut program = Vec::new();
     file.read_to_end(&mut program).map_err(ImageError::io("read", path))?;
     let sha256 = Hasher::new().sha256(program.as_slice()).map_err(ImageError::io("read", path))?;
-    let built = Tree::new(&draft.make_root()?, Limits::IMAGE)
+    let built = Tree::new(&draft.make_root()?, draft.limits())
         .and_then(|tree| busybox::build(tree, &program, &busybox::applets(path)))
         .map_err(|source| ImageError::Unpack { path: path.to_owned(), source })?;
     draft.note(built);

@@ -157,7 +157,7 @@ impl<'a> Stack<'a> {
         let hashes = match self.view()? {
             Some(view) => {
                 let from = PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd()));
-                copy::copy(&from, &top, Limits::IMAGE).map_err(failed)?
+                copy::copy(&from, &top, Limits::NONE).map_err(failed)?
             }
             None => FileHashes::default(),
         };

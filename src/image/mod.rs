@@ -59,7 +59,8 @@ use self::streams::NoBuild;
 use self::tree::Limits;
 use self::turn::Turn;
 use crate::model::{
-    Bootstrap, Build, Distro, ImageDigest, ImageNews, ImageSource, ImageState, SigningKeys, Startable, Transfer,
+    Bootstrap, Build, Distro, ImageDigest, ImageLimits, ImageNews, ImageSource, ImageState, SigningKeys, Startable,
+    Transfer,
 };
 use crate::store::Layout;
 
@@ -71,6 +72,7 @@ type Listener = Arc<dyn Fn(ImageNews) + Send + Sync>;
 pub struct Images {
     layout: Layout,
     listener: Option<Listener>,
+    limits: Limits,
 }
 
 impl fmt::Debug for Images {
@@ -98,7 +100,13 @@ impl Images {
     /// The images kept under `layout`.
     #[must_use]
     pub fn new(layout: Layout) -> Images {
-        Images { layout, listener: None }
+        Images { layout, listener: None, limits: ImageLimits::default().into() }
+    }
+
+    /// The same, taking in no image that holds more than `limits` say.
+    #[must_use]
+    pub fn within(self, limits: ImageLimits) -> Images {
+        Images { limits: limits.into(), ..self }
     }
 
     /// The same, telling `listener` of each piece that comes from a server, and of what is being made here.
@@ -208,7 +216,7 @@ impl Images {
         let tell = |done, total| news(ImageNews::Transferred(Transfer { image: source.to_string(), done, total }));
         let local = |located: Result<Located, Unavailable>| {
             let located = located.map_err(|unavailable| unavailable_image(source, unavailable))?;
-            let draft = ImageDraft::begin(&self.layout, digest)?;
+            let draft = ImageDraft::begin(&self.layout, digest, self.limits)?;
             fetch::fetch(&located, digest, &draft, &self.digests())?;
             Ok::<_, ImageError>(draft)
         };
@@ -218,22 +226,22 @@ impl Images {
             (ImageSource::Busybox, _) => local(source::locate_busybox())?,
             (ImageSource::File { path, sha256 }, _) => local(source::locate_file(path, sha256.is_some()))?,
             (ImageSource::Https { url, sha256 }, _) => {
-                let draft = ImageDraft::begin(&self.layout, digest)?;
+                let draft = ImageDraft::begin(&self.layout, digest, self.limits)?;
                 remote::fetch_archive(&self.layout, url, sha256, &draft, &tell)?;
                 draft
             }
             (ImageSource::Bootstrap(request), _) => {
                 bootstrap::check(request).map_err(|unavailable| unavailable_image(source, unavailable))?;
-                let draft = ImageDraft::begin(&self.layout, digest)?;
+                let draft = ImageDraft::begin(&self.layout, digest, self.limits)?;
                 let tell = |stage: &str| {
                     news(ImageNews::Making { image: source.to_string(), stage: stage.to_owned() });
                 };
-                let made = bootstrap::make(request, &draft.make_root()?, &draft.scratch(), Limits::IMAGE, &tell)?;
+                let made = bootstrap::make(request, &draft.make_root()?, &draft.scratch(), self.limits, &tell)?;
                 draft.note(made);
                 draft
             }
             (ImageSource::Distro(_), Some(build)) => {
-                let draft = ImageDraft::begin(&self.layout, digest)?;
+                let draft = ImageDraft::begin(&self.layout, digest, self.limits)?;
                 held = remote::fetch_build(&self.layout, build, &draft, &tell)?;
                 draft
             }

@@ -18,7 +18,6 @@ use super::layer_store::Stack;
 use super::registry;
 use super::squashfs;
 use super::store::ImageDraft;
-use super::tree::Limits;
 use super::unpack::{Contents, unpack};
 use super::web::{Web, WebError};
 use crate::model::{Build, BuildFile, BuildFiles, WebUrl};
@@ -42,7 +41,7 @@ pub(super) fn fetch_build<'l>(
             why: format!("the path `{}` does not lead to a place below the server", file.path.escape_debug()),
             hint: Some("correct the lock file, or remove it: `fleet apply` writes it anew".to_owned()),
         })?;
-        let wanted = Wanted { url, sha256: &file.sha256, size: Some(file.size) };
+        let wanted = Wanted { url, sha256: &file.sha256, size: Some(file.size), longest: draft.limits() };
         let loaded = load(&web, &wanted, &layout.downloads(), before, tell);
         loaded.map_err(|error| gone(error, build))
     };
@@ -55,7 +54,7 @@ pub(super) fn fetch_build<'l>(
     };
     let (loaded, contents) = match &build.files {
         BuildFiles::Layers { .. } => {
-            let (stack, entrypoint) = registry::fetch(layout, build, tell)?;
+            let (stack, entrypoint) = registry::fetch(layout, build, draft.limits(), tell)?;
             draft.set_layers(&stack.ids())?;
             if let Some(entrypoint) = entrypoint {
                 draft.keep(&entrypoint)?;
@@ -78,7 +77,7 @@ pub(super) fn fetch_build<'l>(
     }
     match contents {
         Some(contents) => {
-            draft.note(unpack_archive(&loaded, contents, &draft.make_root()?)?);
+            draft.note(unpack_archive(&loaded, contents, draft)?);
             loaded.discard();
         }
         None => keep_squashfs(loaded, draft)?,
@@ -94,13 +93,13 @@ pub(super) fn fetch_archive(
     draft: &ImageDraft,
     tell: Tell<'_>,
 ) -> Result<(), ImageError> {
-    let wanted = Wanted { url: url.clone(), sha256, size: None };
+    let wanted = Wanted { url: url.clone(), sha256, size: None, longest: draft.limits() };
     let loaded = load(&Web::new()?, &wanted, &layout.downloads(), Sha256::new(), tell)?;
     let mut magic = [0; squashfs::MAGIC.len()];
     if loaded.file.read_exact_at(&mut magic, 0).is_ok() && magic == *squashfs::MAGIC {
         return keep_squashfs(loaded, draft);
     }
-    draft.note(unpack_archive(&loaded, Contents::Root, &draft.make_root()?)?);
+    draft.note(unpack_archive(&loaded, Contents::Root, draft)?);
     loaded.discard();
     Ok(())
 }
@@ -112,16 +111,17 @@ fn keep_squashfs(loaded: Loaded, draft: &ImageDraft) -> Result<(), ImageError> {
     // It is locked as a download, and who mounts it locks it, too.
     let sha256 = loaded.sha256.clone();
     drop(loaded);
-    squashfs::settle(draft, &sha256, Limits::IMAGE)
+    squashfs::settle(draft, &sha256)
 }
 
-fn unpack_archive(loaded: &Loaded, contents: Contents, root: &Path) -> Result<FileHashes, ImageError> {
+fn unpack_archive(loaded: &Loaded, contents: Contents, draft: &ImageDraft) -> Result<FileHashes, ImageError> {
     let format = detect(&loaded.file).map_err(ImageError::io("read", &loaded.path))?;
     let format = format.ok_or_else(|| not_an_archive(&loaded.path))?;
+    let (root, limits) = (draft.make_root()?, draft.limits());
     format
         .decode(&loaded.file)
         .map_err(TreeError::damaged)
-        .and_then(|archive| read_ahead(archive, |archive| unpack(archive, contents, root, Limits::IMAGE)))
+        .and_then(|archive| read_ahead(archive, |archive| unpack(archive, contents, &root, limits)))
         .map_err(unpack_failed(&loaded.path))
 }
 

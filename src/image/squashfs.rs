@@ -42,8 +42,8 @@ struct Shown {
 
 /// Makes the squashfs that has been put into `draft` its root file system: as it is, or unpacked where the kernel cannot
 /// mount it or a container must not see all of it. Its SHA-256 is `sha256`.
-pub(super) fn settle(draft: &ImageDraft, sha256: &str, limits: Limits) -> Result<(), ImageError> {
-    let path = draft.parts().squashfs();
+pub(super) fn settle(draft: &ImageDraft, sha256: &str) -> Result<(), ImageError> {
+    let (path, limits) = (draft.parts().squashfs(), draft.limits());
     let file = File::open(&path).map_err(ImageError::io("read", &path))?;
     let unpack_failed = |source| ImageError::Unpack { path: path.clone(), source };
     let shown = examine(&file, limits).map_err(unpack_failed)?;

@@ -65,14 +65,15 @@ pub(super) struct ImageDraft {
     draft: Draft,
     parts: StoredRoot,
     hashes: OnceCell<FileHashes>,
+    limits: Limits,
 }
 
 impl ImageDraft {
-    /// Makes an empty draft of the image `digest`.
-    pub(super) fn begin(layout: &Layout, digest: &ImageDigest) -> Result<ImageDraft, ImageError> {
+    /// Makes an empty draft of the image `digest`, which may hold as much as `limits` say.
+    pub(super) fn begin(layout: &Layout, digest: &ImageDigest, limits: Limits) -> Result<ImageDraft, ImageError> {
         let draft = Draft::begin(layout, &layout.images(), &digest.0)?;
         let parts = StoredRoot::new(draft.path().to_owned(), layout.layers());
-        Ok(ImageDraft { draft, parts, hashes: OnceCell::new() })
+        Ok(ImageDraft { draft, parts, hashes: OnceCell::new(), limits })
     }
 
     /// Makes the empty directory of its root file system.
@@ -83,6 +84,11 @@ impl ImageDraft {
     /// Makes the empty directory of what lies upon its squashfs.
     pub(super) fn make_mask(&self) -> Result<PathBuf, ImageError> {
         self.draft.make_tree("mask")
+    }
+
+    /// How much it may hold.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Where the parts of its root file system are.
@@ -168,7 +174,7 @@ pub(super) fn is_usable(layout: &Layout, digest: &ImageDigest) -> bool {
 
 /// Unpacks the squashfs of the stored image `digest`, for a kernel that cannot mount it. The caller has the image's turn.
 pub(super) fn unpack_squashfs(layout: &Layout, digest: &ImageDigest) -> Result<(), ImageError> {
-    let draft = ImageDraft::begin(layout, digest)?;
+    let draft = ImageDraft::begin(layout, digest, Limits::NONE)?;
     let root = draft.make_root()?;
     let parts = layout.stored_root(digest);
     let path = parts.squashfs();
@@ -177,7 +183,7 @@ pub(super) fn unpack_squashfs(layout: &Layout, digest: &ImageDigest) -> Result<(
         return Ok(());
     }
     let file = File::open(&path).map_err(ImageError::io("read", &path))?;
-    squashfs::unpack(&file, &root, Limits::IMAGE).map_err(|source| ImageError::Unpack { path, source })?;
+    squashfs::unpack(&file, &root, Limits::NONE).map_err(|source| ImageError::Unpack { path, source })?;
     fs::rename(&root, parts.tree()).map_err(ImageError::io("write", &parts.tree()))
 }
 

@@ -122,13 +122,13 @@ fn fill_sparse<R: BufRead>(
 pub(super) struct Bounded<R> {
     reader: R,
     left: u64,
-    limit: u64,
+    limits: Limits,
 }
 
 impl<R: BufRead> Bounded<R> {
     /// Devices, padding and headers count for none of `limits`, but come out of a decoder all the same.
     pub(super) fn new(reader: R, limits: Limits) -> Bounded<R> {
-        Bounded { reader, left: limits.bytes.saturating_mul(2), limit: limits.bytes }
+        Bounded { reader, left: limits.bytes.saturating_mul(2), limits }
     }
 }
 
@@ -136,7 +136,7 @@ impl<R: BufRead> BufRead for Bounded<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let piece = self.reader.fill_buf()?;
         if self.left == 0 && !piece.is_empty() {
-            return Err(io::Error::other(TreeError::TooLarge(format!("{} bytes in one image", self.limit))));
+            return Err(io::Error::other(self.limits.too_large()));
         }
         let shown = piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         Ok(&piece[..shown])

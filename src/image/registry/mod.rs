@@ -36,6 +36,7 @@ pub(super) fn resolve(image: &Distro) -> Result<Build, Unavailable> {
 pub(super) fn fetch<'l>(
     layout: &'l Layout,
     build: &Build,
+    limits: Limits,
     tell: Tell<'_>,
 ) -> Result<(Stack<'l>, Option<Entrypoint>), ImageError> {
     let image = build.distro();
@@ -48,13 +49,13 @@ pub(super) fn fetch<'l>(
     };
     let repository = Repository::new(&image).map_err(unavailable)?;
     let pulled = repository.pull(&build.fingerprint).map_err(unavailable)?;
-    let mut stack = Stack::new(layout, Limits::IMAGE)?;
+    let mut stack = Stack::new(layout, limits)?;
     let total = pulled.bytes();
     let mut before = 0;
     for (layer, diff_id) in pulled.layers.iter().zip(&pulled.contents) {
         if !stack.push_stored(diff_id)? {
             let url = repository.url("blobs", &format!("sha256:{}", layer.sha256)).map_err(unavailable)?;
-            let wanted = Wanted { url, sha256: &layer.sha256, size: Some(layer.size) };
+            let wanted = Wanted { url, sha256: &layer.sha256, size: Some(layer.size), longest: limits };
             let tell = |done: u64, _| tell(before + done, Some(total));
             let loaded = load(&repository.web, &wanted, &layout.downloads(), Sha256::new(), &tell)
                 .map_err(|error| gone(error, build))?;

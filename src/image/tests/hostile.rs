@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use tar::EntryType;
+use tar::{EntryType, Header};
 
 use super::super::error::TreeError;
 use super::super::tree::Limits;
 use super::super::unpack::{Contents, unpack};
 use super::raw::Raw;
 use super::{Room, chain, describe, run, text, xattrs};
+use crate::model::{Bytes, ImageLimits};
 
 /// A directory outside of any tree, which every archive here tries to reach.
 fn outside(room: &Room) -> String {
@@ -255,12 +256,12 @@ fn more_than_the_limit_is_refused() {
     };
     let three = || Raw::default().file("a", "12345").file("b", "12345").file("c", "12345").end();
     assert_eq!(unpacked(three(), 100_000, 3), Ok(()));
-    assert_eq!(unpacked(three(), 100_000, 2), Err("cannot accept more than 2 entries in one image".to_owned()));
+    assert_eq!(unpacked(three(), 100_000, 2), Err("cannot accept more than 2 files in one image".to_owned()));
     let mut bomb = Raw::default().file("a", "").end();
     bomb.resize(10_000, 0);
-    let why = unpacked(bomb, 2_000, 3).expect_err("too much padding");
-    assert!(why.ends_with("cannot accept more than 2000 bytes in one image"), "{why}");
-    assert_eq!(unpacked(holes("0\n"), 9_999, 9), Err("cannot accept more than 9999 bytes in one image".to_owned()));
+    let why = unpacked(bomb, 2048, 3).expect_err("too much padding");
+    assert!(why.ends_with("cannot accept more than 2KiB in one image"), "{why}");
+    assert_eq!(unpacked(holes("0\n"), 8192, 9), Err("cannot accept more than 8KiB in one image".to_owned()));
 }
 
 /// An archive with a file of 10000 bytes in GNU's sparse format 1.0, whose map is `map`.
@@ -278,5 +279,76 @@ fn maps_of_sparse_files_are_not_believed() {
     for map in ["1\n0\n5\n", "1\n9999\n2\n", "1\n18446744073709551615\n1\n", "many\n", "99999999\n", "1\n"] {
         let why = refused(&Room::new(), &holes(map));
         assert!(why.starts_with("cannot unpack `/archive`: cannot read the archive: it is damaged"), "{map:?} {why}");
+    }
+}
+
+/// The archive whose last entry says that it has a size that is written `field`.
+fn of_size(mut archive: Raw, field: &[u8; 12]) -> Vec<u8> {
+    let start = archive.0.len() - 512;
+    let mut header = Header::new_old();
+    header.as_mut_bytes().copy_from_slice(&archive.0[start..]);
+    header.as_old_mut().size = *field;
+    header.set_cksum();
+    archive.0[start..].copy_from_slice(header.as_bytes());
+    archive.end()
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused() {
+    let binary = |high: u8| {
+        let mut field = [0; 12];
+        (field[0], field[4]) = (0x80, high);
+        field
+    };
+    let file = || Raw::default().file("huge", "");
+    let too_large = "cannot unpack `/archive`: cannot accept more than 64GiB in one image";
+    // GNU's binary form with 56 bits and with all 64, and the record that comes before it.
+    assert_eq!(refused(&Room::new(), &of_size(file(), &binary(0x01))), too_large);
+    assert_eq!(refused(&Room::new(), &of_size(file(), &binary(0xff))), too_large);
+    let pax = |records: &[u8]| Raw::default().add(EntryType::XHeader, "x", "", records).file("huge", "").end();
+    assert_eq!(refused(&Room::new(), &pax(b"29 size=18446744073709551615\n")), too_large);
+    // What is within the limits, as all octal digits are by a byte, is not there.
+    let damaged = "cannot unpack `/archive`: cannot read the archive: it is damaged or incomplete";
+    assert!(refused(&Room::new(), &of_size(file(), b"777777777777")).starts_with(damaged));
+    assert!(refused(&Room::new(), &pax(b"19 size=1073741824\n")).starts_with(damaged));
+    assert!(refused(&Room::new(), &pax(b"30 size=99999999999999999999\n")).starts_with(damaged));
+}
+
+#[test]
+fn extended_headers_and_names_of_gigabytes_are_not_read() {
+    for kind in [EntryType::XHeader, EntryType::GNULongName, EntryType::GNULongLink] {
+        let why = refused(&Room::new(), &of_size(Raw::default().add(kind, "x", "", b""), b"77777777777\0"));
+        assert!(why.ends_with("a name or extended header is too long"), "{kind:?} {why}");
+    }
+}
+
+#[test]
+fn a_sparse_file_of_exabytes_is_refused() {
+    let records = b"22 GNU.sparse.major=1\n43 GNU.sparse.realsize=4611686018427387904\n";
+    let mut data = b"0\n".to_vec();
+    data.resize(512, 0);
+    let archive = Raw::default().add(EntryType::XHeader, "x", "", records).add(EntryType::Regular, "s", "", &data);
+    let why = refused(&Room::new(), &archive.end());
+    assert_eq!(why, "cannot unpack `/archive`: cannot accept more than 64GiB in one image");
+}
+
+#[test]
+fn bombs_of_every_compression_go_off_at_the_limit() {
+    let mut room = Room::new();
+    room.images = room.images.within(ImageLimits { size: Bytes(1 << 20), ..ImageLimits::default() });
+    // An archive, and far more of nothing behind its end; a file that is all of it; one in the other.
+    let mut behind = Raw::default().file("a", "a").end();
+    behind.resize(16 << 20, 0);
+    let within = Raw::default().file("a", &"\0".repeat(16 << 20)).end();
+    for (number, archive) in [behind, within].iter().enumerate() {
+        for (program, suffix) in [("gzip", "gz"), ("xz", "xz"), ("zstd", "zst")] {
+            let plain = room.path(&format!("bomb-{number}"));
+            fs::write(&plain, archive).expect("a file");
+            run(program, &["-q", "-f", text(&plain)]);
+            let packed = fs::read(room.path(&format!("bomb-{number}.{suffix}"))).expect("readable");
+            assert!(packed.len() < 100_000);
+            let why = refused(&room, &packed);
+            assert_eq!(why, "cannot unpack `/archive`: cannot accept more than 1MiB in one image", "{program}");
+        }
     }
 }

@@ -165,16 +165,16 @@ fn links_in_a_circle_through_two_layers_are_refused() {
 fn a_layer_has_limits_and_must_be_what_it_is_said_to_be() {
     let mut place = Place::new();
     let why = place.refused((0..101).fold(Raw::default(), |raw, n| raw.file(&n.to_string(), "")));
-    assert_eq!(why, "cannot accept more than 100 entries in one image");
+    assert_eq!(why, "cannot accept more than 100 files in one image");
     let why = place.refused((0..101).fold(Raw::default(), |raw, n| raw.file(&format!(".wh.{n}"), "")));
-    assert_eq!(why, "cannot accept more than 100 entries in one image");
+    assert_eq!(why, "cannot accept more than 100 files in one image");
     let bomb = zstd::encode_all(&vec![0; 8 << 20][..], 0).expect("packed");
     let why = chain(
         &place
             .add(&[zstd::encode_all(&Raw::default().file("a", "").end()[..], 0).expect("packed"), bomb].concat())
             .expect_err("a bomb"),
     );
-    assert_eq!(why, "cannot accept more than 1048576 bytes in one image");
+    assert_eq!(why, "cannot accept more than 1MiB in one image");
     // The SHA-256 of what is packed is not that of what it unpacks to.
     let packed = zstd::encode_all(&Raw::default().file("a", "").end()[..], 0).expect("packed");
     let why = chain(&place.add(&packed).expect_err("another digest"));

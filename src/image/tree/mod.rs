@@ -22,12 +22,13 @@ use super::below::{Below, Lowers};
 use super::error::TreeError;
 use super::file_hashes::{FileHasher, FileHashes};
 use super::xattrs::{self, Xattr};
+use crate::model::{Bytes, ImageLimit, ImageLimits};
 use crate::sys::RootDir;
 
 /// The last user or group id that a container has.
 pub(super) const LAST_ID: u64 = 65_535;
 
-/// How much one image may hold: far more than any real one, far less than a decompression bomb.
+/// How much one image may hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Bytes in all files together.
@@ -37,16 +38,26 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// The limits of every image.
-    pub(super) const IMAGE: Limits = Limits { bytes: 64 << 30, entries: 4_000_000 };
+    /// Of what has been accepted before.
+    pub(super) const NONE: Limits = Limits { bytes: u64::MAX, entries: u64::MAX };
 
     /// Takes an entry with `bytes` from what is left of `all`.
     pub(super) fn charge(&mut self, bytes: u64, all: Limits) -> Result<(), TreeError> {
-        let too_many = || TreeError::TooLarge(format!("{} entries in one image", all.entries));
-        let too_large = || TreeError::TooLarge(format!("{} bytes in one image", all.bytes));
+        let too_many = || TreeError::TooLarge(ImageLimit::Entries(all.entries));
         self.entries = self.entries.checked_sub(1).ok_or_else(too_many)?;
-        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(too_large)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| all.too_large())?;
         Ok(())
+    }
+
+    /// The error of what has more bytes.
+    pub(super) fn too_large(self) -> TreeError {
+        TreeError::TooLarge(ImageLimit::Size(Bytes(self.bytes)))
+    }
+}
+
+impl From<ImageLimits> for Limits {
+    fn from(limits: ImageLimits) -> Limits {
+        Limits { bytes: limits.size.0, entries: limits.entries }
     }
 }
 
