@@ -4,8 +4,10 @@
 //! network manager of the image agree with that, so that none flushes it, asks for another address or fails. A
 //! manager that is installed but not enabled gets its file too: it may be enabled later, and unread it does nothing.
 
+use std::path::Path;
+
 use super::GuestError;
-use super::edit::{Attributes, Editor};
+use super::edit::{Attributes, Editor, is_ours};
 use super::facts::Renderer;
 use crate::model::LinkSpec;
 use crate::template::TemplateName;
@@ -15,6 +17,8 @@ const DIRECTORY: Attributes = Attributes::root(0o755);
 
 /// Where programs of systemd are, before and after the merge of `/usr`.
 const NETWORKD: [&str; 2] = ["/usr/lib/systemd/systemd-networkd", "/lib/systemd/systemd-networkd"];
+/// Where an administrator's files for it are.
+const NETWORKD_FILES: &str = "/etc/systemd/network";
 const IFUPDOWN: [&str; 5] =
     ["/sbin/ifup", "/usr/sbin/ifup", "/etc/init.d/networking", "/lib/systemd/system/networking.service", "/bin/ifup"];
 const NETWORK_MANAGER: [&str; 2] = ["/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"];
@@ -33,14 +37,33 @@ fn unmanaged(links: &[LinkSpec]) -> String {
     )
 }
 
+/// Removes what was written of links that are there no more, or have another name.
+fn remove_former(editor: &Editor<'_>, written: &[String]) -> Result<(), GuestError> {
+    for file_name in editor.list(NETWORKD_FILES)? {
+        let Some(name) = file_name.to_str() else { continue };
+        if !name.starts_with("05-fleet-") || written.iter().any(|own| own == name) {
+            continue;
+        }
+        let path = Path::new(NETWORKD_FILES).join(name);
+        if editor.read(&path)?.is_some_and(|bytes| is_ours(&bytes)) {
+            editor.ensure_absent(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the configuration of every network manager that the image has.
 pub(super) fn ensure_network(editor: &Editor<'_>, renderer: &Renderer<'_>) -> Result<(), GuestError> {
     if editor.has_file(&NETWORKD)? {
-        editor.ensure_directory("/etc/systemd/network", DIRECTORY)?;
+        editor.ensure_directory(NETWORKD_FILES, DIRECTORY)?;
         // The first match in the order of names wins: systemd.network(5). Images ship `eth0.network` and the like.
+        let mut written = Vec::new();
         for (name, text) in renderer.render_for_links(TemplateName::Networkd)? {
-            editor.ensure_file(format!("/etc/systemd/network/05-fleet-{name}.network"), text, PLAIN)?;
+            let file_name = format!("05-fleet-{name}.network");
+            editor.ensure_file(Path::new(NETWORKD_FILES).join(&file_name), text, PLAIN)?;
+            written.push(file_name);
         }
+        remove_former(editor, &written)?;
     }
     if editor.has_directory("/etc/network")? || editor.has_file(&IFUPDOWN)? {
         let text = renderer.render(TemplateName::Interfaces)?;

@@ -301,3 +301,20 @@ fn runit_gets_a_console_instead_of_terminals() {
     let changed = guest.changes(&record(vec![], &[]));
     assert_eq!(changed, "", "once more there is nothing to do");
 }
+
+#[test]
+fn what_was_written_of_a_link_that_is_gone_goes_and_the_guests_own_files_stay() {
+    let guest = Guest::with(&[
+        ("/usr/lib/systemd/systemd-networkd", ""),
+        ("/etc/systemd/network/05-fleet-eth1.network", "# Written by fleet: the same address\n"),
+        ("/etc/systemd/network/05-fleet-own.network", "[Match]\n"),
+        ("/etc/systemd/network/10-own.network", "[Match]\n"),
+    ]);
+    guest.provision(&record(Vec::new(), &[]), crate::guest::Occasion::Change).expect("provisioned");
+    let mut left: Vec<_> = std::fs::read_dir(guest.path("/etc/systemd/network"))
+        .expect("it is there")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["05-fleet-eth0.network", "05-fleet-own.network", "10-own.network"]);
+}
