@@ -5,14 +5,14 @@ mod sim;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::model::{
-    Action, Chains, ContainerName, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange, IpFamily, LinkState,
-    Ownership, Plan, RunState, StepId, host_table, hosts_digest,
+    Action, Chains, ContainerName, ContainerRecord, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange,
+    IpFamily, LinkState, NetworkSpec, Ownership, Plan, RunState, StepId, host_table, hosts_digest,
 };
-use fleet::plan::{drift, host_drift, plan};
+use fleet::plan::{drift, host_drift, plan, spread};
 use proptest::prelude::*;
 
-use sim::World;
 use sim::random::{fleet, fleet_changed, host};
+use sim::{World, build};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
@@ -165,7 +165,9 @@ proptest! {
             prop_assert_eq!(&again.conflicts, &vec![], "after event {}", kill);
             let (outcome, _) = world.apply(&again, None);
             prop_assert!(outcome.failed.is_empty(), "after event {kill}: {:?}", outcome.failed);
-            prop_assert_eq!(without_ids(&world), without_ids(&whole), "after event {}", kill);
+            prop_assert_eq!(drift(&fleet, &world.host), BTreeMap::new());
+            let same = [&world, &whole].map(|world| without_choices(&fleet, world));
+            prop_assert_eq!(&same[0], &same[1], "after event {}", kill);
         }
     }
 }
@@ -195,6 +197,7 @@ impl Waits {
 
 /// Looks at what cannot be observed, too: what the guests' files say and what the running containers were started with.
 fn assert_as_asked_for(fleet: &Fleet, world: &World) {
+    let fleet = &*spread(fleet, &world.host);
     let members: Vec<_> = world.host.containers.values().filter(|container| is_of(fleet, container)).collect();
     assert_eq!(members.len(), fleet.containers.len());
     assert_eq!(chains_of(&world.host, |owner| owner == fleet.name.as_str()), fleet.chains());
@@ -204,6 +207,11 @@ fn assert_as_asked_for(fleet: &Fleet, world: &World) {
     for network in fleet.networks_in_use() {
         let bridge = &world.host.links[&network.bridge];
         assert_eq!((&bridge.addresses, bridge.ipv6), (&network.host_addresses().collect(), network.ipv6()));
+    }
+    for network in fleet.networks_in_use() {
+        for (name, whole) in fleet.segments_of(network).iter().flat_map(|segment| build::segment(network, segment)) {
+            assert_eq!(world.host.links[&name], whole, "{name}");
+        }
     }
     for spec in &fleet.containers {
         let container = &world.host.containers[&spec.name];
@@ -245,21 +253,44 @@ fn not_of(fleet: &Fleet, host: &Host) -> Things {
         Ownership::Foreign => None,
     });
     let ends: BTreeSet<&String> = records.flat_map(|record| &record.spec.links).map(|link| &link.host_name).collect();
-    links.retain(|name, link| fleet.network_of(link).is_none() && !ends.contains(name));
+    let is_of =
+        |name: &str, link: &LinkState| fleet.network_of(link).is_some() || fleet.segment_of(name, link).is_some();
+    links.retain(|name, link| !is_of(name, link) && !ends.contains(name));
     (containers, links, chains_of(host, |owner| owner != fleet.name.as_str()))
 }
 
-/// The world but for the choice of id ranges: one whose range was taken when it was made first may find it free when
-/// a kill between its deletion and its creation makes it a new one.
-fn without_ids(world: &World) -> World {
+/// The world but for the choice of id ranges and bridges: one whose range or place was taken when it was made first may find
+/// it free when a kill between its deletion and its creation makes it a new one.
+fn without_choices(fleet: &Fleet, world: &World) -> World {
     let mut world = world.clone();
+    let own_bridge = |parent: &mut String| {
+        let of = |network: &&NetworkSpec| network.segments().any(|segment| segment.bridge == *parent);
+        if parent.starts_with("fs")
+            && let Some(network) = fleet.networks.iter().find(of)
+        {
+            parent.clone_from(&network.bridge);
+        }
+    };
+    let forget = |record: &mut ContainerRecord| {
+        record.ids.base = 0;
+        record.spec.links.iter_mut().for_each(|link| own_bridge(&mut link.parent));
+    };
     for container in world.host.containers.values_mut() {
         if let Ownership::Ours(record) = &mut container.ownership {
-            record.ids.base = 0;
+            forget(record);
+        }
+        if let RunState::Running(running) = &mut container.run {
+            let given = running.network.iter_mut().flat_map(|network| &mut network.given);
+            given.for_each(|link| own_bridge(&mut link.parent));
         }
     }
-    for record in world.in_force.values_mut() {
-        record.ids.base = 0;
+    world.in_force.values_mut().for_each(forget);
+    world.host.links.retain(|name, link| fleet.segment_of(name, link).is_none());
+    let of_segments = ["members on the way to their network", "past their network"];
+    for chain in world.host.firewall.chains.values_mut() {
+        chain.rules.retain(|rule| !of_segments.contains(&rule.comment.as_str()));
     }
+    world.host.firewall.chains.retain(|_, chain| !chain.rules.is_empty());
+    world.host.links.values_mut().filter_map(|link| link.controller.as_mut()).for_each(own_bridge);
     world
 }

@@ -14,6 +14,8 @@ mod ipv6;
 mod network;
 #[path = "plan_cases/power.rs"]
 mod power;
+#[path = "plan_cases/segments.rs"]
+mod segments;
 #[path = "plan_cases/traffic.rs"]
 mod traffic;
 

@@ -137,9 +137,12 @@ impl HostPerformer {
         let done =
             |result: Result<(), EngineError>| result.map(|()| Vec::new()).map_err(|error| engine_failure(&error));
         match action {
-            Action::EnsureNetwork { .. } | Action::DeleteNetwork { .. } | Action::Start(_) | Action::Adopt(_) => {
-                Ok(Vec::new())
-            }
+            Action::EnsureNetwork { .. }
+            | Action::DeleteNetwork { .. }
+            | Action::EnsureSegment { .. }
+            | Action::DeleteSegment(_)
+            | Action::Start(_)
+            | Action::Adopt(_) => Ok(Vec::new()),
             Action::SetRules(traffic) => self.host.set_rules(traffic).map(|()| Vec::new()),
             Action::DeleteRules { fleet, network, bridge } => {
                 self.host.delete_rules(fleet, network, bridge).map(|()| Vec::new())
@@ -180,6 +183,12 @@ impl Perform for HostPerformer {
             }
             Action::DeleteNetwork { bridge, mac } => {
                 network::delete(bridge, *mac).await.map(|()| Vec::new()).map_err(failed)
+            }
+            Action::EnsureSegment { fleet, network, segment } => {
+                network::ensure_segment(fleet, network, segment).await.map(|()| Vec::new()).map_err(failed)
+            }
+            Action::DeleteSegment(segment) => {
+                network::delete_segment(segment).await.map(|()| Vec::new()).map_err(failed)
             }
             Action::Start(name) | Action::Adopt(name) => {
                 let (performer, name) = (self.clone(), name.clone());

@@ -54,6 +54,12 @@ pub(super) fn assign(
     if let Some(field) = field {
         let members: Vec<Members<'_>> =
             groups.iter().filter_map(|group| members(group, &network.name, family)).collect();
+        let (count, most) = (members.iter().map(|members| members.names.len()).sum::<usize>(), network.most_members());
+        // Every network has IPv4, and what is wrong is said once.
+        if family == IpFamily::Ipv4 && count > most {
+            let message = format!("a network has at most {most} members, and `{}` has {count}", network.name);
+            reader.complain(declared, Complaint::new(message).hint("put some of them on another of `networks`"));
+        }
         let free = Free::new(field, taken.into_iter());
         derive(reader, fleet, field, declared, &members, free, &mut addresses);
     }

@@ -33,7 +33,7 @@ pub(super) const FLEET: Keys = Keys {
 #[rustfmt::skip]
 pub(super) const NETWORK: Keys = Keys {
     known: &[
-        "subnet", "subnet6", "bridge", "dns", "nat", "isolated", "egress", "mtu", "type", "parent", "mode", "gateway",
+        "subnet", "subnet6", "bridge", "dns", "nat", "isolated", "egress", "mtu", "members_per_bridge", "type", "parent", "mode", "gateway",
         "gateway6",
     ],
     planned: &[],
@@ -142,7 +142,7 @@ mod tests {
         let complaint = NETWORK.check("subent").expect_err("it is no key");
         assert_eq!(complaint, Complaint::new("unknown key `subent`").hint("did you mean `subnet`?"));
         let complaint = NETWORK.check("colour").expect_err("it is no key");
-        let hint = "the keys here are `subnet`, `subnet6`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `type`, `parent`, \
+        let hint = "the keys here are `subnet`, `subnet6`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `members_per_bridge`, `type`, `parent`, \
                     `mode`, `gateway` and `gateway6`";
         assert_eq!(complaint, Complaint::new("unknown key `colour`").hint(hint));
     }

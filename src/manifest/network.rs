@@ -12,8 +12,8 @@ use super::scalar;
 use super::subnet::{self, Subnet6};
 use super::way::WayKeys;
 use crate::model::{
-    Destination, Egress, FleetName, IpFamily, LinkWay, NetworkName, NetworkSpec, OuterNetwork, PerFamily, bridge_mac,
-    stable_hash,
+    Destination, Egress, FleetName, IpFamily, LinkWay, MEMBERS_PER_BRIDGE, NetworkName, NetworkSpec, OuterNetwork,
+    PerFamily, bridge_mac, stable_hash,
 };
 
 /// The keys of `network`.
@@ -27,6 +27,7 @@ pub(super) struct NetworkKeys {
     isolated: Setting<bool>,
     egress: Setting<Egress>,
     mtu: Setting<u32>,
+    members_per_bridge: Setting<u32>,
     pub(super) way: WayKeys,
 }
 
@@ -45,6 +46,7 @@ impl NetworkKeys {
             isolated: network.scalar(reader, "isolated", scalar::truth),
             egress: network.setting(reader, "egress", |reader, entry| egress(reader, entry, &nat, &subnet6)),
             mtu: network.scalar(reader, "mtu", mtu),
+            members_per_bridge: network.scalar(reader, "members_per_bridge", members_per_bridge),
             way: WayKeys::read(reader, what, &network),
             nat,
             subnet6,
@@ -76,6 +78,7 @@ impl NetworkKeys {
             isolated: self.isolated.value().copied().unwrap_or(false),
             egress: self.egress.value().cloned().unwrap_or_default(),
             mtu: self.mtu.value().copied(),
+            members_per_bridge: self.members_per_bridge.value().copied().unwrap_or(MEMBERS_PER_BRIDGE),
         }
     }
 
@@ -87,6 +90,7 @@ impl NetworkKeys {
             ("nat", self.nat.given().map(|nat| nat.span)),
             ("isolated", self.isolated.given().map(|isolated| isolated.span)),
             ("egress", self.egress.given().map(|egress| egress.span)),
+            ("members_per_bridge", self.members_per_bridge.given().map(|members| members.span)),
         ];
         for (key, place) in given {
             if let Some(place) = place {
@@ -162,6 +166,11 @@ const SHORTEST_MTU6: u32 = 1280;
 /// `mtu`: what every host of an IPv4 network must take (RFC 791), and the longest that an IPv4 packet can be.
 fn mtu(text: &str) -> Result<u32, Complaint> {
     scalar::whole(text, 68, 65_535)
+}
+
+/// `members_per_bridge`: at most what leaves ports for the pairs to segments.
+fn members_per_bridge(text: &str) -> Result<u32, Complaint> {
+    scalar::whole(text, 1, MEMBERS_PER_BRIDGE)
 }
 
 /// The first `bytes` bytes of the hash of `parts` in hexadecimal.

@@ -267,6 +267,7 @@ mod tests {
             kind,
             mac: None,
             up: true,
+            speaks_arp: true,
             addresses: Vec::new(),
             controller: controller.map(str::to_owned),
             alias: None,

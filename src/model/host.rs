@@ -51,6 +51,8 @@ pub struct LinkState {
     pub mac: Option<MacAddress>,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether the host asks and answers there for link-layer addresses (ARP).
+    pub speaks_arp: bool,
     /// Its addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
     /// Name of the bridge that it is a port of.

@@ -18,11 +18,18 @@ pub const USUAL_MTU: u32 = 1500;
 pub struct MacAddress(pub [u8; 6]);
 
 impl MacAddress {
-    /// A locally administered unicast address (IEEE 802, bits 1 and 0 of the first byte) derived from `parts`.
+    /// A locally administered unicast address derived from `parts`.
     #[must_use]
     pub fn derive(parts: &[&str]) -> MacAddress {
         let hash = stable_hash(parts);
-        MacAddress([(hash[0] & 0xfc) | 0x02, hash[1], hash[2], hash[3], hash[4], hash[5]])
+        MacAddress::local([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]])
+    }
+
+    /// A locally administered unicast address (IEEE 802, bits 1 and 0 of the first byte) that is otherwise `bytes`.
+    #[must_use]
+    pub fn local([first, rest @ ..]: [u8; 6]) -> MacAddress {
+        let [second, third, fourth, fifth, sixth] = rest;
+        MacAddress([(first & 0xfc) | 0x02, second, third, fourth, fifth, sixth])
     }
 }
 
@@ -84,6 +91,8 @@ pub struct NetworkSpec {
     pub egress: Egress,
     /// How long packets may be, in bytes; whatever is usual if nothing is given.
     pub mtu: Option<u32>,
+    /// So many members are ports of one bridge; for those beyond, it has segments.
+    pub members_per_bridge: u32,
 }
 
 /// A network that the host has without fleet, as asked for. Nothing of it is ever made, changed or removed, and no packet

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Build, ContainerName, ContainerRecord, FleetName, ImageDigest, ImageSource, IpFamily, MacAddress, NetworkName,
-    NetworkSpec, Traffic,
+    NetworkSpec, Segment, Traffic,
 };
 
 /// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
@@ -63,6 +63,17 @@ pub enum Action {
         /// What it is known by.
         mac: MacAddress,
     },
+    /// Make a segment of a network, or mend it: its bridge, and the pair that joins it to the network's own.
+    EnsureSegment {
+        /// The fleet.
+        fleet: FleetName,
+        /// Its network.
+        network: Box<NetworkSpec>,
+        /// The segment.
+        segment: Box<Segment>,
+    },
+    /// Remove a segment.
+    DeleteSegment(Box<Segment>),
     /// Make the packet rules of a network those, and set up its bridge and its ports for them.
     SetRules(Box<Traffic>),
     /// Remove all packet rules of a network.
@@ -126,6 +137,8 @@ impl Action {
         match self {
             Action::EnsureNetwork { .. } => "network",
             Action::DeleteNetwork { .. } => "delete-network",
+            Action::EnsureSegment { .. } => "segment",
+            Action::DeleteSegment(_) => "delete-segment",
             Action::SetRules(_) => "rules",
             Action::DeleteRules { .. } => "delete-rules",
             Action::SetForwarding { .. } => "forwarding",
@@ -149,6 +162,7 @@ impl Action {
     pub fn target(&self) -> String {
         match self {
             Action::EnsureNetwork { network, .. } => network.bridge.clone(),
+            Action::EnsureSegment { segment, .. } | Action::DeleteSegment(segment) => segment.bridge.clone(),
             Action::SetRules(traffic) => traffic.bridge.clone(),
             Action::DeleteRules { bridge, .. } | Action::DeleteNetwork { bridge, .. } => bridge.clone(),
             Action::SetForwarding { family, .. } | Action::RestoreForwarding(family) => family.forwarding().to_owned(),

@@ -45,6 +45,8 @@ pub enum Expression {
     SendTo(IpAddr, Option<u16>),
     /// Give its connection the host's address as source.
     Masquerade,
+    /// Look for no connection that it belongs to.
+    Untracked,
     /// Something that fleet never writes, by its name in the kernel.
     Other(String),
 }
@@ -283,6 +285,12 @@ impl Rule {
     #[must_use]
     pub fn drop(self) -> Rule {
         self.and([Expression::Drop])
+    }
+
+    /// Leaves them without a connection, so that nothing is translated.
+    #[must_use]
+    pub fn untracked(self) -> Rule {
+        self.and([Expression::Untracked])
     }
 
     /// Sends their connections to `address`, and to `port` if it is given.

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use super::{
     Chain, Chains, ContainerSpec, Egress, Fleet, FleetName, Hook, IpFamily, NetworkName, NetworkSpec, PortForward,
-    Protocol, Rule,
+    Protocol, Rule, Segment,
 };
 
 /// The host's own loopback addresses.
@@ -44,11 +44,12 @@ impl Fleet {
     #[must_use]
     pub fn chains_of(&self, network: &NetworkSpec) -> Chains {
         let forwards: Vec<_> = self.forwards_to(network).collect();
+        let segments = self.segments_of(network);
         let parts = [
-            (Hook::Arriving, arriving(network, &forwards)),
+            (Hook::Arriving, [on_segments(&segments), arriving(network, &forwards)].concat()),
             (Hook::Prerouting, published(forwards.iter().filter(|forward| forward.port.is_reachable()))),
             (Hook::Output, published(forwards.iter())),
-            (Hook::Forward, passing(network)),
+            (Hook::Forward, [beyond_segments(&segments), passing(network)].concat()),
             (Hook::Postrouting, leaving(network, &forwards)),
         ];
         let filled = parts.into_iter().filter(|(_, rules)| !rules.is_empty());
@@ -115,6 +116,23 @@ pub fn port_comment(spec: &ContainerSpec, port: &PortForward) -> String {
 
 fn loopback() -> Ipv4Net {
     Ipv4Net::new_assert(LOOPBACK.0, LOOPBACK.1)
+}
+
+/// Where bridges show their packets to the packet filter, it sees those of a segment twice, as the host's own bridge is
+/// behind the segment's: they are judged and translated there, as on the way of everybody else.
+fn on_segments(segments: &[Segment]) -> Vec<Rule> {
+    let rule =
+        |segment: &Segment| Rule::new("members on the way to their network").from_link(&segment.bridge).untracked();
+    segments.iter().map(rule).collect()
+}
+
+/// The host has no business on a segment's bridge. A member that finds out the bridge's link-layer address must not get
+/// past the rules of its network by sending there.
+fn beyond_segments(segments: &[Segment]) -> Vec<Rule> {
+    let out = |segment: &Segment| {
+        Rule::new("past their network").from_link(&segment.bridge).not_to_link(&segment.bridge).drop()
+    };
+    segments.iter().map(out).collect()
 }
 
 /// A bridge that takes packets from and to the loopback addresses would open to the guests what listens there.

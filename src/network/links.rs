@@ -148,6 +148,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         kind: LinkKind::Other,
         mac: None,
         up: message.header.flags.contains(LinkFlags::Up),
+        speaks_arp: !message.header.flags.contains(LinkFlags::Noarp),
         addresses: Vec::new(),
         controller: None,
         alias: None,

@@ -15,6 +15,7 @@ mod messages;
 mod namespace;
 mod nft;
 mod parameters;
+mod segment;
 mod socket;
 mod traffic;
 
@@ -29,6 +30,7 @@ pub use parameters::{
     Parameters, beside_forwarding, followed_routers, forwards, go_on_following_routers, set_forwarding,
     stop_following_routers,
 };
+pub use segment::{delete_segment, ensure_segment};
 pub use traffic::{remove_traffic, set_traffic};
 
 /// A network operation that failed.

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::steps::Draft;
 use crate::model::{
     Action, Conflict, ContainerName, ContainerRecord, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState,
-    Listener, NetworkSpec, OuterNetwork, PortForward, TableState,
+    Listener, NetworkSpec, OuterNetwork, PortForward, Segment, TableState,
 };
 
 const OTHER_NAME: &str = "choose another name, or set `prefix:` in the fleet file";
@@ -79,6 +79,15 @@ pub(super) fn foreign_bridge(network: &NetworkSpec, fleet: &FleetName) -> Confli
         target: network.bridge.clone(),
         message: format!("a link `{}` exists that is not the bridge of fleet `{fleet}`", network.bridge),
         hint: "choose another name with `network: bridge:`".to_owned(),
+    }
+}
+
+/// The link `name`, which is not the fleet's, has a name of a segment's.
+pub(super) fn foreign_segment(segment: &Segment, name: &str, fleet: &FleetName) -> Conflict {
+    Conflict {
+        target: segment.bridge.clone(),
+        message: format!("a link `{name}` exists that is not of a network of fleet `{fleet}`"),
+        hint: format!("rename it with `ip link set {name} name …`"),
     }
 }
 

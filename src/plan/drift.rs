@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::container::{Found, Verdict, find, judge};
+use super::spread::spread;
 use super::steps::Draft;
 use super::{Scene, network, rules, surplus};
 use crate::model::{ContainerName, Fleet, Host};
@@ -11,6 +12,7 @@ use crate::model::{ContainerName, Fleet, Host};
 /// Containers without any are left out, and so are those that belong to somebody else.
 #[must_use]
 pub fn drift(fleet: &Fleet, host: &Host) -> BTreeMap<ContainerName, Vec<String>> {
+    let fleet = &*spread(fleet, host);
     let scene = Scene::new(fleet, host);
     let mut drift = BTreeMap::new();
     for spec in &fleet.containers {
@@ -31,6 +33,7 @@ pub fn drift(fleet: &Fleet, host: &Host) -> BTreeMap<ContainerName, Vec<String>>
 /// Where none of them exists there is nothing to be different.
 #[must_use]
 pub fn host_drift(fleet: &Fleet, host: &Host) -> Vec<String> {
+    let fleet = &*spread(fleet, host);
     let scene = Scene::new(fleet, host);
     if !fleet.containers.iter().any(|spec| matches!(find(&scene, &spec.name), Found::Ours(..))) {
         return Vec::new();

@@ -1,8 +1,8 @@
 //! What it takes to make a host equal a fleet. Pure: no file, net, clock or chance, and it never fails.
 //!
 //! Start at [`plan`]: `container` judges each container of the fleet, `compare` finds the words for what differs,
-//! `change` turns a judgement into steps, and `steps` puts them in order. What must not be touched becomes a conflict,
-//! never a step.
+//! `change` turns a judgement into steps, and `steps` puts them in order; before all, `spread` gives the members of large
+//! networks their bridges. What must not be touched becomes a conflict, never a step.
 
 mod change;
 mod compare;
@@ -20,11 +20,14 @@ mod image;
 mod network;
 mod power;
 mod rules;
+mod segments;
+mod spread;
 mod steps;
 mod surplus;
 
 pub use drift::{drift, host_drift};
 pub use power::{Power, power};
+pub use spread::spread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +38,7 @@ use crate::model::{ContainerSpec, Fleet, Host, NetworkName, Plan, host_table, ho
 /// A plan with conflicts is there to be shown: its steps leave out whatever the conflicts concern.
 #[must_use]
 pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
+    let fleet = &*spread::spread(fleet, host);
     let scene = Scene::new(fleet, host);
     let mut draft = steps::Draft::default();
     let judged: Vec<_> = fleet.containers.iter().map(|spec| (spec, container::judge(&scene, spec))).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::steps::{Draft, Place};
-use super::{Scene, conflict};
+use super::{Scene, conflict, segments};
 use crate::model::{
     Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, FleetName, Host, Ipv6Use, LinkKind, LinkSpec,
     LinkState, LinkWay, NetworkName, NetworkSpec, NetworkState, OuterNetwork, Ownership, bridge_mark, overlap,
@@ -16,6 +16,8 @@ use crate::model::{
 pub(super) struct Ground {
     /// Those that make or mend the bridge of each network.
     bridges: BTreeMap<NetworkName, Place>,
+    /// Those that make or mend segments, by their bridges.
+    segments: BTreeMap<String, Place>,
     /// Those that make the rules of each network.
     rules: BTreeMap<NetworkName, Place>,
     /// Those that have the host pass packets on.
@@ -47,7 +49,8 @@ impl Ground {
     pub(super) fn needed_by(&self, spec: &ContainerSpec) -> impl Iterator<Item = Place> {
         let networks = spec.links.iter().map(|link| &link.network);
         let own = networks.flat_map(|name| [self.bridges.get(name), self.rules.get(name)]);
-        own.flatten().chain(&self.forwarding).copied()
+        let segments = spec.links.iter().filter_map(|link| self.segments.get(&link.parent));
+        own.flatten().chain(segments).chain(&self.forwarding).copied()
     }
 }
 
@@ -55,9 +58,9 @@ impl Ground {
 pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Ground {
     let mut ground = Ground::default();
     for network in scene.fleet.networks_in_use() {
-        if let Some(step) = ensure_one(scene, network, draft) {
-            ground.bridges.insert(network.name.clone(), step);
-        }
+        let bridge = ensure_one(scene, network, draft);
+        ground.segments.extend(segments::ensure(scene, network, bridge, draft));
+        ground.bridges.extend(bridge.map(|step| (network.name.clone(), step)));
     }
     ground
 }
@@ -118,6 +121,8 @@ pub(super) fn delete(scene: &Scene, ground: &Ground, draft: &mut Draft) {
             draft.wait(ensure, [delete]);
         }
     }
+    let leaving = if goes_with_all { Vec::new() } else { [stops, others].concat() };
+    segments::delete(scene, &leaving, draft);
 }
 
 /// Why the network `network`, which no container has a link to, goes.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::container::{Found, find};
+use super::spread::spread;
 use super::steps::Draft;
 use super::{Scene, conflict, network, rules};
 use crate::model::{Action, Consequence, ContainerName, ContainerRecord, Fleet, Host, Plan, RunState};
@@ -23,6 +24,7 @@ type Ours<'a> = (&'a ContainerName, &'a ContainerRecord, &'a RunState);
 /// a start needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
 #[must_use]
 pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> Plan {
+    let fleet = &*spread(fleet, host);
     let scene = Scene::new(fleet, host);
     let mut draft = Draft::default();
     let mut ours = Vec::new();

@@ -63,7 +63,7 @@ fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &
     let found = chains_of(scene, &network.name);
     let mut reasons = Vec::new();
     reasons.extend(difference(&found, &wanted));
-    let ports = ports(scene, &network.name);
+    let ports = ports(scene, network);
     reasons.extend(ports_words(&ports));
     let loopback = scene.fleet.is_on_loopback(network);
     let takes_loopback = scene.host.links.get(&network.bridge).is_some_and(|link| link.loopback);
@@ -175,14 +175,14 @@ fn difference(found: &Chains, wanted: &Chains) -> Option<String> {
 
 /// Ports of the network's bridge that are not isolated and should be, or the other way round: link, container, what it
 /// should be.
-fn ports(scene: &Scene, network: &NetworkName) -> Vec<(String, String, bool)> {
+fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<(String, String, bool)> {
     let mut ports = Vec::new();
     for spec in &scene.fleet.containers {
-        let Some(wanted) = spec.link_to(network) else { continue };
+        let Some(wanted) = spec.link_to(&network.name) else { continue };
         let runs = scene.host.containers.get(&spec.name).is_some_and(|container| {
             match (&container.ownership, &container.run) {
                 (Ownership::Ours(record), RunState::Running(_)) => {
-                    let former = record.spec.link_to(network);
+                    let former = record.spec.link_to(&network.name);
                     record.fleet == scene.fleet.name && former.is_some_and(|link| link.host_name == wanted.host_name)
                 }
                 (Ownership::Ours(_) | Ownership::Foreign, _) => false,
@@ -191,6 +191,13 @@ fn ports(scene: &Scene, network: &NetworkName) -> Vec<(String, String, bool)> {
         let link = scene.host.links.get(&wanted.host_name);
         if runs && link.is_some_and(|link| link.isolated != wanted.isolated) {
             ports.push((wanted.host_name.clone(), spec.name.to_string(), wanted.isolated));
+        }
+    }
+    // A segment reaches only the host by its network's own bridge if its members do.
+    for segment in scene.fleet.segments_of(network) {
+        let link = scene.host.links.get(&segment.outer.name);
+        if link.is_some_and(|link| segment.outer.is(&segment.outer.name, link) && link.isolated != network.isolated) {
+            ports.push((segment.outer.name, segment.bridge, network.isolated));
         }
     }
     ports
@@ -230,6 +237,7 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
         matches!(
             action,
             Action::EnsureNetwork { .. }
+                | Action::EnsureSegment { .. }
                 | Action::SetRules(_)
                 | Action::SetForwarding { .. }
                 | Action::SetLinks(_)
@@ -240,11 +248,14 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
         return;
     }
     for network in scene.fleet.networks_in_use() {
-        let bridge = &network.bridge;
         let families = || IpFamily::ALL.into_iter().filter(|family| scene.fleet.passes_on(network, *family));
-        for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(bridge)) {
-            if families().any(|family| barrier.family.is_none_or(|only| only == family)) {
-                draft.refuse(conflict::barrier(bridge, &barrier.name));
+        // Where bridges show their packets to the packet filter, it stands between members of a segment, too.
+        let segments = scene.fleet.segments_of(network).into_iter().map(|segment| segment.bridge);
+        for bridge in std::iter::once(network.bridge.clone()).chain(segments) {
+            for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(&bridge)) {
+                if families().any(|family| barrier.family.is_none_or(|only| only == family)) {
+                    draft.refuse(conflict::barrier(&bridge, &barrier.name));
+                }
             }
         }
     }

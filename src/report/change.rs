@@ -72,6 +72,8 @@ impl Kind {
         match action {
             Action::EnsureNetwork { .. }
             | Action::DeleteNetwork { .. }
+            | Action::EnsureSegment { .. }
+            | Action::DeleteSegment(_)
             | Action::SetRules(_)
             | Action::DeleteRules { .. } => Kind::Network,
             Action::SetForwarding { .. } | Action::RestoreForwarding(_) => Kind::Parameter,
@@ -109,7 +111,7 @@ fn line_of(kind: Kind, target: String, steps: &[&Step]) -> Line {
 }
 
 fn removes(action: &Action) -> bool {
-    matches!(action, Action::DeleteNetwork { .. } | Action::DeleteRules { .. })
+    matches!(action, Action::DeleteNetwork { .. } | Action::DeleteSegment(_) | Action::DeleteRules { .. })
 }
 
 /// What the steps of one container come to.
@@ -186,6 +188,8 @@ fn creation(steps: &[&Step]) -> String {
             | Action::Adopt(_)
             | Action::EnsureNetwork { .. }
             | Action::DeleteNetwork { .. }
+            | Action::EnsureSegment { .. }
+            | Action::DeleteSegment(_)
             | Action::SetRules(_)
             | Action::DeleteRules { .. }
             | Action::SetForwarding { .. }

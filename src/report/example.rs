@@ -92,6 +92,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
             isolated: false,
             egress: Egress::All,
             mtu: None,
+            members_per_bridge: 1000,
         }],
         outer: Vec::new(),
         containers: names.iter().map(|name| spec(name)).collect(),

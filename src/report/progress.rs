@@ -130,6 +130,8 @@ fn done_line(step: &Step, took: Duration) -> String {
     let done = match &step.action {
         Action::EnsureNetwork { .. } => "network ready",
         Action::DeleteNetwork { .. } => "network removed",
+        Action::EnsureSegment { .. } => "network extended",
+        Action::DeleteSegment(_) => "network reduced",
         Action::SetRules(_) => "packet rules set",
         Action::DeleteRules { .. } => "packet rules removed",
         Action::SetForwarding { .. } => "set",

@@ -215,6 +215,8 @@ fn records_of(plan: &Plan) -> Vec<(String, u32)> {
         Action::Create(record) => Some((record.spec.name.to_string(), record.ids.base)),
         Action::EnsureNetwork { .. }
         | Action::DeleteNetwork { .. }
+        | Action::EnsureSegment { .. }
+        | Action::DeleteSegment(_)
         | Action::SetRules(_)
         | Action::DeleteRules { .. }
         | Action::SetForwarding { .. }

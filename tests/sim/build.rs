@@ -8,8 +8,8 @@ use fleet::model::{
     BRIDGE_GROUP, Bytes, ContainerName, ContainerRecord, ContainerSpec, ContainerState, DeviceSpec, Egress, EngineKind,
     Fleet, FleetName, GuestLink, GuestNetwork, GuestSpec, Host, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest,
     ImageSource, ImageState, Init, Ipv6Use, LOOPBACK, Limits, LinkKind, LinkSpec, LinkState, LinkWay, MacAddress,
-    MachineId, Member, MonitorState, MountSource, MountSpec, MountState, NetworkName, NetworkSpec, Ownership, Restart,
-    RunState, Running, SecuritySpec, bridge_mac, bridge_mark, host_table, hosts_digest, stable_hash,
+    MachineId, Member, MonitorState, MountSource, MountSpec, MountState, NetworkName, NetworkSpec, Ownership, PairEnd,
+    Restart, RunState, Running, SecuritySpec, Segment, bridge_mac, bridge_mark, host_table, hosts_digest, stable_hash,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -43,6 +43,7 @@ pub(crate) fn network() -> NetworkSpec {
         isolated: false,
         egress: Egress::All,
         mtu: None,
+        members_per_bridge: 1000,
     }
 }
 
@@ -271,6 +272,27 @@ pub(crate) fn bridge(network: &NetworkSpec) -> LinkState {
     }
 }
 
+/// The links of a segment of `network`, by name.
+pub(crate) fn segment(network: &NetworkSpec, segment: &Segment) -> BTreeMap<String, LinkState> {
+    let bridge = LinkState {
+        kind: LinkKind::Bridge,
+        mac: Some(segment.mac),
+        alias: Some(segment.mark(&fleet_name("dev"), &network.name)),
+        speaks_arp: false,
+        ..link()
+    };
+    let end = |end: &PairEnd, of: &str, isolated| {
+        let kind = LinkKind::Veth;
+        let mtu = network.pair_mtu();
+        (
+            end.name.clone(),
+            LinkState { kind, mac: Some(end.mac), controller: Some(of.to_owned()), isolated, mtu, ..link() },
+        )
+    };
+    let ends = [end(&segment.inner, &segment.bridge, false), end(&segment.outer, &network.bridge, network.isolated)];
+    ends.into_iter().chain([(segment.bridge.clone(), bridge)]).collect()
+}
+
 /// The host's end of the running container's `link`.
 pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
     LinkState {
@@ -292,6 +314,7 @@ fn link() -> LinkState {
         kind: LinkKind::Other,
         mac: None,
         up: true,
+        speaks_arp: true,
         addresses: Vec::new(),
         controller: None,
         alias: None,

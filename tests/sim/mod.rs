@@ -12,8 +12,8 @@ use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
     Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestNetwork, GuestSpec, Hook, Host,
     ID_RANGE_LENGTH, ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress,
-    MonitorState, MountSource, MountSpec, NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running, Step,
-    StepFailure, TableState, Traffic,
+    MonitorState, MountSource, MountSpec, NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running,
+    Segment, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -101,6 +101,8 @@ impl World {
         match action {
             Action::EnsureNetwork { network, .. } => self.ensure_network(network),
             Action::DeleteNetwork { bridge, mac } => self.delete_network(bridge.clone(), *mac),
+            Action::EnsureSegment { network, segment, .. } => self.ensure_segment(network, segment),
+            Action::DeleteSegment(segment) => self.delete_segment((**segment).clone()),
             Action::SetRules(traffic) => self.set_rules((**traffic).clone()),
             Action::DeleteRules { fleet, network, .. } => Ok(delete_rules(fleet.clone(), network.clone())),
             Action::SetForwarding { family, followed } => Ok(set_forwarding(*family, followed.clone())),
@@ -189,6 +191,40 @@ impl World {
             return Err(format!("`{bridge}` has ports"));
         }
         Ok(vec![Box::new(move |world| drop(world.host.links.remove(&bridge)))])
+    }
+
+    fn ensure_segment(&self, network: &NetworkSpec, segment: &Segment) -> Result<Vec<Event>, String> {
+        if self.host.links.get(&network.bridge).is_none_or(|link| link.mac != Some(network.mac)) {
+            return Err(format!("`{}` is not there", network.bridge));
+        }
+        let whole = build::segment(network, segment);
+        if let Some((name, _)) = whole.iter().find(|(name, link)| self.is_another(name, link)) {
+            return Err(format!("`{name}` is not ours"));
+        }
+        let bridge = segment.bridge.clone();
+        let bare = LinkState { up: false, ..whole[&bridge].clone() };
+        Ok(vec![
+            Box::new(move |world| {
+                world.host.links.entry(bridge).or_insert(bare);
+            }),
+            Box::new(move |world| world.host.links.extend(whole)),
+        ])
+    }
+
+    fn is_another(&self, name: &str, link: &LinkState) -> bool {
+        self.host.links.get(name).is_some_and(|found| (found.kind, found.mac) != (link.kind, link.mac))
+    }
+
+    fn delete_segment(&self, segment: Segment) -> Result<Vec<Event>, String> {
+        let mut staying = self.in_force.values().filter(|record| !self.doomed.contains(&record.spec.name));
+        if staying.any(|record| record.spec.links.iter().any(|link| link.parent == segment.bridge)) {
+            return Err(format!("`{}` has ports", segment.bridge));
+        }
+        let Segment { bridge, inner, outer, .. } = segment;
+        Ok(vec![
+            Box::new(move |world| world.host.links.retain(|name, _| *name != inner.name && *name != outer.name)),
+            Box::new(move |world| drop(world.host.links.remove(&bridge))),
+        ])
     }
 
     fn create(&self, record: ContainerRecord) -> Result<Vec<Event>, String> {
@@ -310,7 +346,9 @@ impl World {
             if !self.host.firewall.chains.keys().any(|chain| Hook::owner_of(chain) == owner) {
                 return Err(format!("`{name}` would run without packet rules"));
             }
-            let bridge = &self.host.links[&link.parent];
+            let Some(bridge) = self.own_bridge(&link.parent) else {
+                return Err(format!("`{}` leads nowhere", link.parent));
+            };
             if link.gateways().any(|gateway| !bridge.addresses.iter().any(|address| address.addr() == gateway)) {
                 return Err(format!("a gateway of `{name}` is not there"));
             }
@@ -339,6 +377,15 @@ impl World {
             world.set_run(&name, RunState::Running(Box::new(build::running(&record.spec))));
             world.in_force.insert(name, record);
         })])
+    }
+
+    /// The network's own bridge that `bridge` leads to, or it itself: the names of a pair's ends differ in their second
+    /// letter.
+    fn own_bridge(&self, bridge: &str) -> Option<&LinkState> {
+        let is_port = |(_, link): &(&String, &LinkState)| link.controller.as_deref() == Some(bridge);
+        let inner = self.host.links.iter().filter(is_port).find(|(name, _)| name.starts_with("fi"));
+        let Some((inner, _)) = inner else { return self.host.links.get(bridge) };
+        self.host.links.get(self.host.links.get(&inner.replacen("fi", "fo", 1))?.controller.as_ref()?)
     }
 
     fn adopt(&self, name: ContainerName) -> Result<Vec<Event>, String> {

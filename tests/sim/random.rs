@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fleet::model::{
     Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, GuestLink, Host, ID_POOL, ImageSource,
     ImageState, Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec,
-    Ownership, PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Running, Startable, TableState, Weight,
-    hosts_digest,
+    Ownership, PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Running, Segment, Startable,
+    TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -161,8 +161,11 @@ pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     let egress = prop_oneof![4 => Just(Egress::All), 1 => Just(Egress::None)];
     let nat = prop_oneof![4 => Just(true), 1 => Just(false)];
     let ipv6 = prop_oneof![2 => Just(false), 1 => Just(true)];
-    (specs(), egress, nat, ipv6, any::<bool>()).prop_map(|(specs, egress, nat, ipv6, is_declared)| {
+    let members_per_bridge = prop_oneof![2 => Just(1000), 1 => Just(2)];
+    let rest = (members_per_bridge, any::<bool>());
+    (specs(), egress, nat, ipv6, rest).prop_map(|(specs, egress, nat, ipv6, (members_per_bridge, is_declared))| {
         let mut fleet = build::fleet_of(specs);
+        fleet.networks[0].members_per_bridge = members_per_bridge;
         if ipv6 {
             fleet = build::with_ipv6(fleet);
         }
@@ -390,11 +393,44 @@ fn links() -> impl Strategy<Value = Links> {
     ]
 }
 
+/// How the members were spread over several bridges before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    Not,
+    Wholly,
+    Broken,
+}
+
+impl Spread {
+    /// Puts all members but two on segments.
+    fn give(self, fleet: &mut Fleet, host: &mut Host) {
+        if self == Spread::Not {
+            return;
+        }
+        let network = fleet.networks[0].clone();
+        let segments: Vec<Segment> = network.segments().collect();
+        for (pair, specs) in fleet.containers.chunks_mut(2).enumerate().skip(1) {
+            let segment = &segments[pair - 1];
+            let mut links = build::segment(&network, segment);
+            let is_there = host.links.get(&network.bridge).is_some_and(|link| link.mac == Some(network.mac));
+            if self == Spread::Broken || !is_there {
+                links.get_mut(&segment.outer.name).expect("it is one of them").controller = None;
+            }
+            host.links.extend(links);
+            for spec in specs {
+                spec.links[0].parent.clone_from(&segment.bridge);
+            }
+        }
+    }
+}
+
 /// A host on which some of the containers were made as some other fleet file said, before this and that happened.
 pub(crate) fn host() -> impl Strategy<Value = Host> {
     let states = proptest::collection::vec(0..10_u8, 3);
     let matters = (proptest::collection::vec(matter(), NAMES.len()), links(), rules());
-    (fleet(), matters, states, any::<bool>()).prop_map(|(mut fleet, (matters, links, rules), states, few_ids)| {
+    let rest =
+        (any::<bool>(), prop_oneof![3 => Just(Spread::Not), 1 => Just(Spread::Wholly), 1 => Just(Spread::Broken)]);
+    (fleet(), matters, states, rest).prop_map(|(mut fleet, (matters, links, rules), states, (few_ids, spread))| {
         let mut host = build::bare_host();
         rules.give(&fleet, &mut host);
         if fleet.networks_in_use().any(|network| network.name == storage().name) {
@@ -422,6 +458,7 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
                 drop(host.links.insert("vpn0".to_owned(), build::card("10.42.0.200/25")));
             }
         }
+        spread.give(&mut fleet, &mut host);
         for ((slot, spec), matter) in (0..).zip(&fleet.containers).zip(matters) {
             let container = container(&fleet, spec, slot, matter);
             if matter != Matter::NoLink {

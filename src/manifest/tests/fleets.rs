@@ -47,6 +47,7 @@ fn the_smallest_fleet_derives_all_the_rest() {
                 isolated: false,
                 egress: All,
                 mtu: None,
+                members_per_bridge: 1000,
             },
         ],
         outer: [],

@@ -90,7 +90,7 @@ containers: {}
     5:15 10.42.0.128/25 overlaps 10.42.0.0/24 of the network `default` in line 3
     6:15 10.0.0.0/8 overlaps 10.42.0.0/24 of the network `default` in line 3
     7:38 the networks `b` and `c` have the same bridge `same`
-    7:44 unknown key `colour` (the keys here are `subnet`, `subnet6`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `type`, `parent`, `mode`, `gateway` and `gateway6`)
+    7:44 unknown key `colour` (the keys here are `subnet`, `subnet6`, `bridge`, `dns`, `nat`, `isolated`, `egress`, `mtu`, `members_per_bridge`, `type`, `parent`, `mode`, `gateway` and `gateway6`)
     8:3 `host` cannot be the name of a network: the word means something else in `networks` of a container
     9:3 `Bad` cannot be the name of a network: `B` cannot stand in a name: a name is made of `a-z`, `0-9` and `-` (did you mean `bad`?)
     10:3 the network `default` is there twice: it is the one that `network` describes (leave one of them out)

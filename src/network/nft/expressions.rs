@@ -132,6 +132,7 @@ fn write_one(list: &mut Writer, expression: &Expression) {
             });
         }
         Expression::Masquerade => element(list, "masq", |_| ()),
+        Expression::Untracked => element(list, "notrack", |_| ()),
         // Never asked for: the kernel refuses it.
         Expression::Other(name) => element(list, name, |_| ()),
     }
@@ -218,6 +219,7 @@ fn read_one(name: &str, data: Reader<'_>) -> Option<Element> {
         "immediate" => return Some(Element::Immediate(data.number(1)?, value(2)?)),
         "nat" => return read_translation(data),
         "masq" if data.all().all(|(_, value)| value.iter().all(|byte| *byte == 0)) => Expression::Masquerade,
+        "notrack" => Expression::Untracked,
         _ => return None,
     };
     Some(Element::Whole(whole))
@@ -278,6 +280,7 @@ mod tests {
                 matching.clone().accept(),
                 matching.clone().drop(),
                 matching.clone().masquerade(),
+                matching.clone().untracked(),
                 matching.clone().send_to(address, None),
                 matching.ports(7..=7).send_to(address, Some(8080)),
             ] {
