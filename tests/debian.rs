@@ -128,6 +128,36 @@ containers:
 }
 
 #[test]
+fn a_guests_networkd_is_told_of_an_address_that_changes_while_it_runs() {
+    let world = World::new();
+    let file = format!(
+        "fleet: lab
+network: {{subnet: 10.213.10.0/24}}
+containers:
+  lab-moved: {{ip: 10.213.10.5, image: \"file:{}\", init: systemd}}
+",
+        DEBIAN.archive().display()
+    );
+    world.write(&file).fleet(&["apply"]).expect(0);
+    let networkd = |what: &str| world.sh("lab-moved", "networkctl --no-pager status eth0 || true").contains(what);
+    eventually("networkd has set its link up", || networkd("configured") && networkd("10.213.10.5"));
+    let pid = world.pid("lab-moved");
+
+    world.write(&file.replace("10.213.10.5", "10.213.10.6")).fleet(&["apply"]).expect(0);
+    assert_eq!(world.pid("lab-moved"), pid);
+    // A link that loses its carrier and gets it back has from networkd what that has read.
+    let carried = || world.sh("lab-moved", "cat /sys/class/net/eth0/carrier 2>/dev/null || true").trim() == "1";
+    world.sh("lab-moved", "ip link set eth0 down");
+    eventually("it has no carrier", || !carried());
+    world.sh("lab-moved", "ip link set eth0 up");
+    eventually("networkd has set its link up again", || carried() && networkd("(configured)"));
+    let addresses = world.sh("lab-moved", "ip -4 -br addr show eth0");
+    assert_eq!(addresses.split_whitespace().skip(2).collect::<Vec<_>>(), ["10.213.10.6/24"]);
+    assert_eq!(world.changes(), 0);
+    world.destroy();
+}
+
+#[test]
 fn a_guest_whose_ifupdown_sets_its_links_up_has_the_same_addresses() {
     const IFUPDOWN: Recipe = Recipe {
         name: "debian-ifupdown",

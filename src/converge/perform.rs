@@ -106,6 +106,7 @@ impl HostPerformer {
 
     fn configure(&self, record: &ContainerRecord) -> Result<Vec<String>, StepFailure> {
         let warnings = self.provision(record, Occasion::Change)?;
+        self.engine.tell_links(record).map_err(|error| engine_failure(&error))?;
         self.engine.record(record).map_err(|error| engine_failure(&error))?;
         Ok(warnings)
     }

@@ -90,6 +90,10 @@ pub trait Engine: Send + Sync {
     /// among them; of a stopped one nothing. What is published still says what there was before.
     fn set_links(&self, record: &ContainerRecord) -> Result<(), EngineError>;
 
+    /// Has the network manager of a running guest, if it has one, read anew what is written of its links, if those of
+    /// `record` are others than those that are published.
+    fn tell_links(&self, record: &ContainerRecord) -> Result<(), EngineError>;
+
     /// Prepares the start of a complete container: everything but the execution of its init. One that runs and has
     /// lost the process that looks after it gets another with the start.
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError>;

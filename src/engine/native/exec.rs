@@ -61,7 +61,11 @@ pub fn exec(layout: &Layout, name: &ContainerName, command: &GuestCommand) -> Re
 }
 
 /// What is needed to enter; all of it is read of the same process.
-fn entrance<'a>(machine: &'a Machine, state: &RunFile, command: &'a GuestCommand) -> io::Result<Entrance<'a>> {
+pub(super) fn entrance<'a>(
+    machine: &'a Machine,
+    state: &RunFile,
+    command: &'a GuestCommand,
+) -> io::Result<Entrance<'a>> {
     let pid = state.init.pid;
     let bounds = privilege_bounds(pid)?;
     let namespaces = namespaces_of(pid)?;

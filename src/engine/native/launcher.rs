@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Hierarchies;
 use super::failure::{StartFailure, Step as _};
-use super::{group_parent, monitor, remount};
+use super::{group_parent, monitor, reload, remount};
 use crate::model::ContainerName;
 use crate::store::{HostLock, Layout};
 use crate::sys::{Children, CloneRequest, MessageSocket, clone_into, fork, set_children, set_process_name};
@@ -35,6 +35,8 @@ enum Task {
     Run,
     /// Mount in it what its record asks for.
     Mount,
+    /// Have its network manager read its files anew.
+    Reload,
 }
 
 impl Job {
@@ -96,6 +98,16 @@ impl Launcher {
         lock: Option<&HostLock>,
     ) -> Result<(), LaunchError> {
         self.send(layout, name, lock, Task::Mount)?.next_report()
+    }
+
+    /// Has the network manager of the running container `name` of `layout` read its files anew. `lock` is kept meanwhile.
+    pub(super) fn reload_network(
+        &self,
+        layout: &Layout,
+        name: &ContainerName,
+        lock: Option<&HostLock>,
+    ) -> Result<(), LaunchError> {
+        self.send(layout, name, lock, Task::Reload)?.next_report()
     }
 
     fn send(
@@ -223,6 +235,7 @@ fn serve(socket: &MessageSocket) -> u8 {
         let _ = clone_into(request, move || match job.task {
             Task::Run => monitor::run(&job, hierarchies, client, lock),
             Task::Mount => remount::run(&job, hierarchies, client, lock.as_ref()),
+            Task::Reload => reload::run(&job, hierarchies, client, lock.as_ref()),
         });
     }
     0

@@ -1,11 +1,11 @@
 //! The engine that needs nothing installed: containers made of system calls.
 //!
 //! Start at [`NativeEngine`]. A start goes through `launcher` → `monitor` → `start` (host's side) and `child` (inside,
-//! up to the init, or to the `attendant` that stands in for one). A monitor starts its container again after a pause (`backoff`), and another takes its place if it was
-//! killed (`adopt`). What runs is found again by `inspect`, with its mounts (`mounted`), which `remount` changes, and its links (`given`); `stop` and
-//! `recover` take it down. `console` is
-//! the way to a guest's console and to its log. A command goes through `exec` (the caller's side), `enter` and
-//! `execute` (inside).
+//! up to the init, or to the `attendant` that stands in for one). A monitor starts its container again after a pause
+//! (`backoff`), and another takes its place if it was killed (`adopt`). What runs is found again by `inspect`, with its
+//! mounts (`mounted`), which `remount` changes, and its links (`given`), of which `reload` tells the guest; `stop` and
+//! `recover` take it down. `console` is the way to a guest's console and to its log. A command goes through `exec` (the
+//! caller's side), `enter` and `execute` (inside).
 
 mod adopt;
 mod assembled;
@@ -43,6 +43,7 @@ mod paths;
 mod probe;
 mod recover;
 mod relay;
+mod reload;
 mod remount;
 mod run_state;
 mod running;
@@ -72,8 +73,8 @@ use self::run_state::RunFile;
 use self::start::Machine;
 use crate::engine::{Engine, EngineError, Prepared, WithRoot};
 use crate::model::{
-    ContainerName, ContainerRecord, ContainerSpec, ContainerState, Entrypoint, ImageDigest, Init, LinkWay, hex,
-    stable_hash,
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, Entrypoint, ImageDigest, Init, InitKind, LinkWay,
+    hex, stable_hash,
 };
 use crate::network::await_removal;
 use crate::store::{HostLock, Layout, sync_file_system_of};
@@ -172,6 +173,20 @@ impl Engine for NativeEngine {
         let before = inspect::load_record(&paths.record())
             .ok_or_else(|| EngineError::new(format!("cannot read the record of `{name}`")))?;
         given::set_links(&paths, &before, record)
+    }
+
+    fn tell_links(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+        let name = &record.spec.name;
+        let paths = ContainerPaths::finished(&self.layout, name);
+        let is_told = inspect::load_record(&paths.record()).is_none_or(|before| before.spec.links == record.spec.links);
+        let state = RunFile::load_running(&paths.run_state());
+        if is_told || state.is_none_or(|state| state.init_kind != Some(InitKind::Systemd)) {
+            return Ok(());
+        }
+        let message = || format!("cannot tell `{name}` of its links");
+        let launcher = self.launcher.as_ref().ok_or_else(|| EngineError::new(message()))?;
+        let done = launcher.reload_network(&self.layout, name, self.lock.as_deref());
+        done.map_err(|error| failed_at(message(), error))
     }
 
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError> {

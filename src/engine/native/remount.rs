@@ -39,8 +39,8 @@ pub(super) fn run(job: &Job, hierarchies: &Hierarchies, mut client: Client, lock
 }
 
 /// Keeps nothing of the caller's but `client` and `lock`.
-fn prepare(client: &Client, lock: Option<&OwnedFd>) -> Result<(), StartFailure> {
-    let step = || "cannot become a process that mounts".to_owned();
+pub(super) fn prepare(client: &Client, lock: Option<&OwnedFd>) -> Result<(), StartFailure> {
+    let step = || "cannot become a process that works on a container".to_owned();
     let kept: Vec<BorrowedFd<'_>> =
         [client.as_fd()].into_iter().chain(lock.map(OwnedFd::as_fd)).chain(to_keep_open()).collect();
     close_all_except(&kept).step(step)?;
