@@ -46,7 +46,7 @@ help:
 	@echo 'make test-all    the same and test-v2, with the tests that take minutes (root)'
 	@echo 'make test-v2     the conformance suites beside systemd on cgroup v2, in virtual machines: VM_SUITE="$(VM_SUITE)" (root)'
 	@echo 'make fuzz        parsers of hostile text with FUZZ_CASES=$(FUZZ_CASES) cases each'
-	@echo 'make bench       apply of ten containers against scripted LXC (root, package lxc), imports of images against tar'
+	@echo 'make bench       apply of ten containers against scripted LXC (root, package lxc), imports of images against tar, what networks take'
 
 build: need-cargo need-cc
 	cargo build --release
@@ -98,6 +98,7 @@ bench: need-root build
 	tests/bench/start.sh
 	@$(call need,$(BENCH_TOOLS))
 	tests/bench/import.sh
+	tests/bench/network.sh
 
 need-root:
 	@[ "$$(id -u)" = 0 ] || { echo 'real containers need root: run it with sudo' >&2; exit 1; }

@@ -3,6 +3,8 @@
 mod nets;
 mod world;
 
+use std::collections::BTreeMap;
+
 use nets::Net;
 use world::{World, eventually, host};
 
@@ -171,4 +173,54 @@ fn killed_anywhere_and_applied_again_segments_are_there_and_then_gone() {
         kill_after(&["destroy", "-y"], wait);
         world.destroy();
     }
+}
+
+/// A fleet of `count` as large as users have them, on bridges as large as they are, `crowd-N` at `10.213.72.0 + 10 + N`.
+fn crowd(count: usize) -> String {
+    let member = |number: usize| {
+        let ports = if number == count { ", ports: [\"8094:80\"]" } else { "" };
+        format!("  crowd-{number}: {{ip: {}{ports}}}\n", crowd_address(number))
+    };
+    let members: String = (1..=count).map(member).collect();
+    format!("fleet: crowd\nnetwork: {{subnet: 10.213.72.0/21}}\ndefaults: {{distro: busybox}}\ncontainers:\n{members}")
+}
+
+fn crowd_address(number: usize) -> String {
+    format!("10.213.{}.{}", 72 + (10 + number) / 256, (10 + number) % 256)
+}
+
+/// The process of each container, by name.
+fn all_pids(world: &World) -> BTreeMap<String, u64> {
+    let status = world.fleet(&["status", "-o", "json"]).expect(0).json();
+    let rows = status["containers"].as_array().expect("rows").iter();
+    rows.map(|row| (row["name"].as_str().expect("a name").to_owned(), row["pid"].as_u64().expect("it runs"))).collect()
+}
+
+#[test]
+#[ignore = "1100 containers take minutes; `make test-all` runs it"]
+fn more_members_than_a_bridge_has_ports_are_on_one_network() {
+    let world = World::new();
+    let outside = Net::outside();
+    let _seen = outside.serve("outside", "0.0.0.0:8090");
+    world.write(&crowd(1000)).fleet(&["apply"]).expect(0);
+    assert_eq!(segments(), Vec::<String>::new());
+    let before = all_pids(&world);
+    world.write(&crowd(1100)).fleet(&["apply"]).expect(0);
+    assert_eq!((world.changes(), segments().len()), (0, 1));
+    let now = all_pids(&world);
+    assert_eq!(now.len(), 1100);
+    assert!(before.iter().all(|(name, pid)| now[name] == *pid), "nobody has moved");
+
+    let [first, last] = [1, 1100].map(|number| Net::of(now[&format!("crowd-{number}")]));
+    for (net, other) in [(&first, 1100), (&last, 1), (&last, 1099), (&first, 2)] {
+        assert!(net.pings(&crowd_address(other)), "{other}");
+        assert_eq!(net.ask("198.18.90.2:8090"), "outside");
+    }
+    world.sh("crowd-1", "ping -c1 -W5 crowd-1100");
+    last.serve("last", "0.0.0.0:80");
+    assert_eq!(outside.ask("198.18.90.1:8094"), "last");
+    assert_eq!(first.ask("10.213.72.1:8094"), "last");
+    drop((first, last));
+    world.destroy();
+    assert_eq!(segments(), Vec::<String>::new());
 }
