@@ -18,8 +18,8 @@ const FLEET: &str = "fleet: onhost
 network: {subnet: 10.213.75.0/24, bridge: fleethost0}
 networks:
   apart: {subnet: 10.213.76.0/24, bridge: fleethost1, isolated: true, egress: none, mtu: 1400}
-  lan: {parent: fleetlan0, subnet: 10.213.77.0/24}
-  wire: {type: macvlan, parent: fleetwire0, subnet: 10.213.78.0/24}
+  lan: {parent: fleettestlan0, subnet: 10.213.77.0/24}
+  wire: {type: macvlan, parent: fleettestwire0, subnet: 10.213.78.0/24}
 defaults: {distro: busybox, memory: 64MiB, pids: 64}
 containers:
   a: {ip: 10.213.75.11, ports: ['18975:80', '127.0.0.1:18976:80']}
@@ -29,16 +29,16 @@ containers:
   here: {networks: host}
 ";
 
-/// The bridge `fleetlan0` and `fleetwire0`, one end of a wire.
+/// The bridge `fleettestlan0` and `fleettestwire0`, one end of a wire.
 struct Outer;
 
 impl Outer {
     fn new() -> Outer {
-        host("ip", &["link", "add", "fleetlan0", "type", "bridge"]);
-        host("ip", &["address", "add", "10.213.77.1/24", "dev", "fleetlan0"]);
-        host("ip", &["link", "add", "fleetwire0", "type", "veth", "peer", "name", "fleetwire1"]);
-        host("ip", &["link", "set", "fleetwire1", "master", "fleetlan0"]);
-        for link in ["fleetlan0", "fleetwire0", "fleetwire1"] {
+        host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
+        host("ip", &["address", "add", "10.213.77.1/24", "dev", "fleettestlan0"]);
+        host("ip", &["link", "add", "fleettestwire0", "type", "veth", "peer", "name", "fleettestwire1"]);
+        host("ip", &["link", "set", "fleettestwire1", "master", "fleettestlan0"]);
+        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
             host("ip", &["link", "set", link, "up"]);
         }
         Outer
@@ -47,7 +47,7 @@ impl Outer {
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        for link in ["fleetlan0", "fleetwire0"] {
+        for link in ["fleettestlan0", "fleettestwire0"] {
             let _ = Command::new("ip").args(["link", "del", link]).output();
         }
     }
@@ -108,7 +108,7 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
         ("ip link del fleethost0".to_owned(), "fleethost0: bridge is absent"),
         (format!("ip link set {port} down"), "link eth0 is down on the host"),
         (format!("ip link set {port} nomaster"), "link eth0 is no port of `fleethost0`"),
-        (format!("ip link set {port} master fleetlan0"), "link eth0 is no port of `fleethost0`"),
+        (format!("ip link set {port} master fleettestlan0"), "link eth0 is no port of `fleethost0`"),
         (format!("ip link set {port} name fleetport0"), "link eth0 is called `fleetport0` on the host"),
         (format!("ip link del {port}"), "link eth0 is missing"),
         (format!("bridge link set dev {apart} isolated off"), "fleethost1: b is not kept from other members"),
@@ -210,7 +210,7 @@ fn destroy_puts_the_hosts_network_back_exactly_as_it_was() {
     // Addresses that the kernel gives by itself are tried for a while first.
     world::eventually("the host's links are ready", || {
         !host("ip", &["address"]).contains("tentative")
-            && host("ip", &["link", "show", "fleetlan0"]).contains("state UP")
+            && host("ip", &["link", "show", "fleettestlan0"]).contains("state UP")
     });
     let before = everything();
     world.write(FLEET).fleet(&["apply"]).expect(0);

@@ -17,8 +17,8 @@ const HEAD: &str = "fleet: links
 network: {subnet: 10.213.70.0/24, bridge: fleetlinks0}
 networks:
   storage: {subnet: 10.213.71.0/24, bridge: fleetlinks1}
-  lan: {parent: fleetlan0, subnet: 10.213.72.0/24, gateway: 10.213.72.1}
-  wire: {type: macvlan, parent: fleetwire0, subnet: 10.213.73.0/24}
+  lan: {parent: fleettestlan0, subnet: 10.213.72.0/24, gateway: 10.213.72.1}
+  wire: {type: macvlan, parent: fleettestwire0, subnet: 10.213.73.0/24}
 defaults: {distro: busybox, memory: 64MiB, pids: 64}
 containers:
 ";
@@ -28,17 +28,17 @@ fn fleet(containers: &[&str]) -> String {
     containers.iter().fold(HEAD.to_owned(), |text, line| format!("{text}  {line}\n"))
 }
 
-/// Links of the host's that a test brings along: the bridge `fleetlan0` with 10.213.72.1, and `fleetwire0`, one end of a
-/// wire whose other end is `fleetwire1`, a port of that bridge.
+/// Links of the host's that a test brings along: the bridge `fleettestlan0` with 10.213.72.1, and `fleettestwire0`, one end of a
+/// wire whose other end is `fleettestwire1`, a port of that bridge.
 struct Outer;
 
 impl Outer {
     fn new() -> Outer {
-        host("ip", &["link", "add", "fleetlan0", "type", "bridge"]);
-        host("ip", &["address", "add", "10.213.72.1/24", "dev", "fleetlan0"]);
-        host("ip", &["link", "add", "fleetwire0", "type", "veth", "peer", "name", "fleetwire1"]);
-        host("ip", &["link", "set", "fleetwire1", "master", "fleetlan0"]);
-        for link in ["fleetlan0", "fleetwire0", "fleetwire1"] {
+        host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
+        host("ip", &["address", "add", "10.213.72.1/24", "dev", "fleettestlan0"]);
+        host("ip", &["link", "add", "fleettestwire0", "type", "veth", "peer", "name", "fleettestwire1"]);
+        host("ip", &["link", "set", "fleettestwire1", "master", "fleettestlan0"]);
+        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
             host("ip", &["link", "set", link, "up"]);
         }
         Outer
@@ -47,7 +47,7 @@ impl Outer {
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        for link in ["fleetlan0", "fleetwire0"] {
+        for link in ["fleettestlan0", "fleettestwire0"] {
             let _ = Command::new("ip").args(["link", "del", link]).output();
         }
     }
@@ -374,17 +374,20 @@ fn a_network_moves_between_kinds_while_its_members_run() {
     let _outer = Outer::new();
     let with = |lan: &str| {
         let text = fleet(&["a: {networks: [{network: lan, ip: 10.213.72.11}]}"]);
-        text.replace("lan: {parent: fleetlan0, subnet: 10.213.72.0/24, gateway: 10.213.72.1}", &format!("lan: {lan}"))
+        text.replace(
+            "lan: {parent: fleettestlan0, subnet: 10.213.72.0/24, gateway: 10.213.72.1}",
+            &format!("lan: {lan}"),
+        )
     };
     let outer = "subnet: 10.213.72.0/24, gateway: 10.213.72.1}";
-    world.write(&with(&format!("{{parent: fleetlan0, {outer}"))).fleet(&["apply"]).expect(0);
+    world.write(&with(&format!("{{parent: fleettestlan0, {outer}"))).fleet(&["apply"]).expect(0);
     let a = guest(&world, "a");
     a.serve("a", "0.0.0.0:80");
-    let macvlan = format!("{{type: macvlan, parent: fleetwire0, {outer}");
-    let private = format!("{{type: macvlan, mode: private, parent: fleetwire0, {outer}");
-    let ipvlan = format!("{{type: ipvlan, parent: fleetwire0, {outer}");
+    let macvlan = format!("{{type: macvlan, parent: fleettestwire0, {outer}");
+    let private = format!("{{type: macvlan, mode: private, parent: fleettestwire0, {outer}");
+    let ipvlan = format!("{{type: ipvlan, parent: fleettestwire0, {outer}");
     let knows_ipvlan = Command::new("ip")
-        .args(["link", "add", "fleetprobe0", "link", "fleetwire0", "type", "ipvlan"])
+        .args(["link", "add", "fleetprobe0", "link", "fleettestwire0", "type", "ipvlan"])
         .output()
         .expect("ip runs")
         .status
@@ -394,7 +397,7 @@ fn a_network_moves_between_kinds_while_its_members_run() {
     if knows_ipvlan {
         ways.push(ipvlan);
     }
-    ways.push(format!("{{parent: fleetlan0, {outer}"));
+    ways.push(format!("{{parent: fleettestlan0, {outer}"));
     for way in ways {
         world.write(&with(&way));
         apply_live(&world);
@@ -402,7 +405,7 @@ fn a_network_moves_between_kinds_while_its_members_run() {
         assert_eq!(Net::of_host().ask("10.213.72.11:80"), "a", "{way}");
     }
     // A network of fleet's own of the same subnet, once that bridge is away.
-    host("ip", &["link", "del", "fleetlan0"]);
+    host("ip", &["link", "del", "fleettestlan0"]);
     world.write(&with("{subnet: 10.213.72.0/24, bridge: fleetlinks2}"));
     apply_live(&world);
     assert_eq!(links(&a), are([("eth0", "10.213.72.11/24 → 10.213.72.1")]));

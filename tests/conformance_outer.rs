@@ -17,16 +17,16 @@ struct Links(&'static [&'static str], #[expect(dead_code, reason = "it is held")
 static TURN: Mutex<()> = Mutex::new(());
 
 impl Links {
-    /// The bridge `fleetlan0` with the address 10.213.64.1, and `fleetwire0`, one end of a wire.
+    /// The bridge `fleettestlan0` with the address 10.213.64.1, and `fleettestwire0`, one end of a wire.
     fn new() -> Links {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let links = Links(&["fleetlan0", "fleetwire0"], turn);
-        host("ip", &["link", "add", "fleetlan0", "type", "bridge"]);
-        host("ip", &["address", "add", "10.213.64.1/24", "dev", "fleetlan0"]);
-        host("ip", &["link", "add", "fleetwire0", "type", "veth", "peer", "name", "fleetwire1"]);
+        let links = Links(&["fleettestlan0", "fleettestwire0"], turn);
+        host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
+        host("ip", &["address", "add", "10.213.64.1/24", "dev", "fleettestlan0"]);
+        host("ip", &["link", "add", "fleettestwire0", "type", "veth", "peer", "name", "fleettestwire1"]);
         // A port with an address of its own, which is the bridge's, too.
-        host("ip", &["link", "set", "fleetwire1", "address", "02:00:00:00:64:01", "master", "fleetlan0"]);
-        for link in ["fleetlan0", "fleetwire0", "fleetwire1"] {
+        host("ip", &["link", "set", "fleettestwire1", "address", "02:00:00:00:64:01", "master", "fleettestlan0"]);
+        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
             host("ip", &["link", "set", link, "up"]);
         }
         links
@@ -73,7 +73,7 @@ fn containers_are_ports_of_a_bridge_of_the_hosts_and_it_stays_as_it_is() {
     let before = links.seen();
     let text = "fleet: outer
 networks:
-  lan: {parent: fleetlan0, subnet: 10.213.64.0/24, gateway: 10.213.64.1, mtu: 1400}
+  lan: {parent: fleettestlan0, subnet: 10.213.64.0/24, gateway: 10.213.64.1, mtu: 1400}
 defaults: {distro: busybox, memory: 64MiB, pids: 64}
 containers:
   a: {networks: [{network: lan, ip: 10.213.64.11}]}
@@ -102,7 +102,7 @@ fn shares_of_a_link_are_born_in_their_containers() {
     let world = World::new();
     let text = "fleet: outer
 networks:
-  wire: {type: macvlan, parent: fleetwire0, subnet: 10.213.65.0/24}
+  wire: {type: macvlan, parent: fleettestwire0, subnet: 10.213.65.0/24}
 defaults: {distro: busybox, memory: 64MiB, pids: 64}
 containers:
   a: {networks: [{network: wire, ip: 10.213.65.11}]}
@@ -131,13 +131,13 @@ fn ipvlan_links_are_made_where_the_kernel_has_them_and_refused_elsewhere() {
     let world = World::new();
     let text = "fleet: outer
 networks:
-  wire: {type: ipvlan, parent: fleetwire0, subnet: 10.213.65.0/24}
+  wire: {type: ipvlan, parent: fleettestwire0, subnet: 10.213.65.0/24}
 defaults: {distro: busybox, memory: 64MiB, pids: 64}
 containers:
   a: {networks: [{network: wire, ip: 10.213.65.11}]}
   b: {networks: [{network: wire, ip: 10.213.65.12}]}
 ";
-    let probe = ["link", "add", "fleetprobe0", "link", "fleetwire0", "type", "ipvlan"];
+    let probe = ["link", "add", "fleetprobe0", "link", "fleettestwire0", "type", "ipvlan"];
     let is_known = Command::new("ip").args(probe).output().expect("ip runs").status.success();
     world.write(text);
     if is_known {
@@ -163,8 +163,8 @@ fn a_link_that_is_not_there_is_found_before_anything_is_done() {
     };
     let refused = world.write(&text("{parent: fleetnone0}")).fleet(&["apply"]).expect(1).stderr;
     assert!(refused.contains("the host has no link `fleetnone0`, which the network `lan` is reached by"), "{refused}");
-    let refused = world.write(&text("{parent: fleetwire0}")).fleet(&["apply"]).expect(1).stderr;
-    assert!(refused.contains("`fleetwire0`, which the network `lan` is reached by, is no bridge"), "{refused}");
+    let refused = world.write(&text("{parent: fleettestwire0}")).fleet(&["apply"]).expect(1).stderr;
+    assert!(refused.contains("`fleettestwire0`, which the network `lan` is reached by, is no bridge"), "{refused}");
     world.assert_links_and_groups_as_before();
 }
 
@@ -186,13 +186,15 @@ containers:
     assert_eq!(addresses(&world, "none"), BTreeSet::from(["lo 127.0.0.1/8".to_owned()]));
     for name in ["host", "trusted"] {
         assert!(exec(&world, name, &["ip", "address"]).contains("10.213.64.1/24"), "{name}");
-        assert!(exec(&world, name, &["ls", "/sys/class/net"]).contains("fleetlan0"), "{name}");
+        assert!(exec(&world, name, &["ls", "/sys/class/net"]).contains("fleettestlan0"), "{name}");
         assert_ne!(
-            world.fleet(&["exec", name, "--", "sh", "-c", "echo 1 > /sys/class/net/fleetwire0/tx_queue_len"]).status,
+            world
+                .fleet(&["exec", name, "--", "sh", "-c", "echo 1 > /sys/class/net/fleettestwire0/tx_queue_len"])
+                .status,
             0
         );
     }
-    assert_ne!(world.fleet(&["exec", "host", "--", "ip", "link", "set", "fleetwire0", "down"]).status, 0);
+    assert_ne!(world.fleet(&["exec", "host", "--", "ip", "link", "set", "fleettestwire0", "down"]).status, 0);
     assert!(links.seen()[2].contains("UP"));
     // Others are as they were.
     assert_eq!(world.fleet(&["exec", "host", "--", "hostname"]).stdout, "host\n");

@@ -231,8 +231,11 @@ pub(crate) fn has_ended(pid: u64) -> bool {
 
 /// All links of the host but those that the test made itself.
 fn links() -> Vec<String> {
-    let mut links = names_in(Path::new("/sys/class/net"));
-    links.retain(|link| !link.starts_with("fleettest"));
+    // Not by /sys, which shows the links of where it was mounted.
+    let devices = fs::read_to_string("/proc/self/net/dev").expect("readable");
+    let names = devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned());
+    let mut links: Vec<String> = names.filter(|link| !link.starts_with("fleettest")).collect();
+    links.sort();
     links
 }
 
