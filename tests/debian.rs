@@ -177,8 +177,11 @@ containers:
         IFUPDOWN.archive().display()
     ));
     world.fleet(&["apply"]).expect(0);
+    // The state is written first, and the address of one family after that of the other.
     eventually("its own tools have set it up", || {
         world.fleet(&["exec", "lab-a", "--", "ifquery", "--state", "eth0"]).stdout.trim() == "eth0=eth0"
+            && world.sh("lab-a", "pidof ifup || ip -6 route show default").contains("default via")
+            && world.sh("lab-a", "ip -6 address show eth0").contains("fd00:213:74::5/64")
     });
     let is_as_asked = || {
         let shown = world.sh("lab-a", "ip -br addr show eth0; ip route show default; ip -6 route show default");
