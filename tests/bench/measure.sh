@@ -42,5 +42,5 @@ row() {
     ours=$(median "$2")
     [ -z "${3:-}" ] || theirs=$(median "$3")
     printf '  %-28s %12s %12s %6s\n' "$1" "$ours" "$theirs" \
-        "$([ -z "$theirs" ] || awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.2f", a / b }')"
+        "$([ -z "$theirs" ] || awk -v a="$ours" -v b="$theirs" 'BEGIN { printf b == 0 ? "-" : "%.2f", b == 0 ? 0 : a / b }')"
 }
