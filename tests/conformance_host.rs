@@ -7,9 +7,8 @@ mod world;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use nets::Net;
+use nets::{Net, Outer};
 use serde_json::Value;
 use world::{World, host, names_in};
 
@@ -29,30 +28,6 @@ containers:
   here: {networks: host}
 ";
 
-/// The bridge `fleettestlan0` and `fleettestwire0`, one end of a wire.
-struct Outer;
-
-impl Outer {
-    fn new() -> Outer {
-        host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
-        host("ip", &["address", "add", "10.213.77.1/24", "dev", "fleettestlan0"]);
-        host("ip", &["link", "add", "fleettestwire0", "type", "veth", "peer", "name", "fleettestwire1"]);
-        host("ip", &["link", "set", "fleettestwire1", "master", "fleettestlan0"]);
-        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
-            host("ip", &["link", "set", link, "up"]);
-        }
-        Outer
-    }
-}
-
-impl Drop for Outer {
-    fn drop(&mut self) {
-        for link in ["fleettestlan0", "fleettestwire0"] {
-            let _ = Command::new("ip").args(["link", "del", link]).output();
-        }
-    }
-}
-
 /// All drift that the status knows of: what is on the host, then that of each container.
 fn drift(world: &World) -> Vec<String> {
     let status = world.fleet(&["status", "-o", "json"]).expect(0).json();
@@ -60,10 +35,6 @@ fn drift(world: &World) -> Vec<String> {
     let all = [&status["drift"]].into_iter().chain(rows.iter().map(|row| &row["drift"]));
     let words = all.flat_map(|words| words.as_array().cloned().unwrap_or_default());
     words.map(|word| word.as_str().unwrap_or_default().to_owned()).collect()
-}
-
-fn pids(world: &World) -> Vec<u64> {
-    ["a", "b", "c", "alone", "here"].map(|name| world.pid(name)).to_vec()
 }
 
 /// The host's end of the first link of container `name`.
@@ -82,9 +53,9 @@ fn table() -> String {
 #[test]
 fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.77.1/24");
     world.write(FLEET).fleet(&["apply"]).expect(0);
-    let whole = pids(&world);
+    let whole = world.pids();
     let a = Net::of(world.pid("a"));
     a.serve("a", "0.0.0.0:80");
     let port = port_of(&world, "a");
@@ -140,7 +111,7 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
         assert_eq!(world.changes(), 0, "{deed}");
         assert_eq!(Net::of_host().ask("127.0.0.1:18976"), "a", "{deed}");
     }
-    assert_eq!(pids(&world), whole);
+    assert_eq!(world.pids(), whole);
     // It stands below the table.
     host("ip", &["link", "set", "fleethost0", "down"]);
     let shown = world.fleet(&["status"]).expect(0).stdout;
@@ -206,7 +177,7 @@ fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
 #[test]
 fn destroy_puts_the_hosts_network_back_exactly_as_it_was() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.77.1/24");
     // Addresses that the kernel gives by itself are tried for a while first.
     world::eventually("the host's links are ready", || {
         !host("ip", &["address"]).contains("tentative")

@@ -102,19 +102,6 @@ fn what_is_derived_stays_the_same() {
     world.destroy();
 }
 
-/// Applies what the fleet file says now, to containers that go on running.
-#[track_caller]
-fn apply_live(world: &World, text: &str) {
-    let before = (world.pid("six-a"), world.pid("six-b"));
-    let plan = world.write(text).fleet(&["plan", "-o", "json"]).expect(2).json();
-    for step in plan["steps"].as_array().expect("steps") {
-        assert!(step["action"] == "forwarding" || step["consequence"] == "live", "{plan}");
-    }
-    world.fleet(&["apply"]).expect(0);
-    assert_eq!(world.changes(), 0);
-    assert_eq!((world.pid("six-a"), world.pid("six-b")), before);
-}
-
 #[test]
 fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     let world = World::new();
@@ -138,23 +125,23 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     assert!(!outside.pings(A));
 
     let egress = |list: &str| two(&format!("{SUBNET}, egress: {list}"), IP6);
-    apply_live(&world, &egress(&format!("['[{OUTSIDE}]:8090']")));
+    world.write(&egress(&format!("['[{OUTSIDE}]:8090']"))).apply_live();
     assert_eq!(reached(), ["outside", ""]);
     assert!(!guest.pings(OUTSIDE));
-    apply_live(&world, &egress("['2001:db8:90::/48']"));
+    world.write(&egress("['2001:db8:90::/48']")).apply_live();
     assert_eq!(reached(), ["outside", "outside"]);
     assert!(guest.pings(OUTSIDE));
-    apply_live(&world, &egress("['2001:db8:91::/48', '2001:db8:90::3', 0.0.0.0/0]"));
+    world.write(&egress("['2001:db8:91::/48', '2001:db8:90::3', 0.0.0.0/0]")).apply_live();
     assert_eq!(reached(), ["", ""]);
-    apply_live(&world, &egress("none"));
+    world.write(&egress("none")).apply_live();
     assert_eq!(reached(), ["", ""]);
     assert!(guest.pings(&of_b(&world)) && guest.pings(GATEWAY), "members and the gateway are not outside");
-    apply_live(&world, &two(&format!("{SUBNET}, nat: false"), IP6));
+    world.write(&two(&format!("{SUBNET}, nat: false"), IP6)).apply_live();
     assert_eq!(reached(), ["outside", "outside"]);
     while peer() != A {}
     assert_eq!(outside.ask(&format!("[{A}]:80")), "a");
     // Who forges an address gets nowhere.
-    apply_live(&world, &two(SUBNET, IP6));
+    world.write(&two(SUBNET, IP6)).apply_live();
     guest.ip("addr add 2001:db8:99::1/128 dev eth0 nodad");
     guest.ip(&format!("route add {OUTSIDE} via {GATEWAY} dev eth0 src 2001:db8:99::1"));
     assert_eq!(reached(), ["", ""]);
@@ -190,7 +177,7 @@ fn published_ports_are_reached_from_every_side() {
     assert_eq!((here.ask("127.0.0.1:8984"), here.ask("127.0.0.1:8980")), (String::new(), "a".to_owned()));
     // Whoever tries the loopback of IPv6 first is told at once, and goes on to the other.
     assert_eq!(here.ask("[::1]:8980"), "");
-    apply_live(&world, &two(SUBNET, IP6));
+    world.write(&two(SUBNET, IP6)).apply_live();
     assert_eq!(here.ask(&format!("[{HOST}]:8980")), "");
     drop((a, b));
     world.destroy();
@@ -224,7 +211,7 @@ fn isolated_members_do_not_reach_each_other() {
     assert!(!b.pings(A));
     b.ip(&format!("route del {A}"));
     a.ip(&format!("route del {address}"));
-    apply_live(&world, &two(SUBNET, IP6));
+    world.write(&two(SUBNET, IP6)).apply_live();
     assert!(b.pings(A));
     drop((a, b));
     world.destroy();
@@ -280,20 +267,20 @@ fn it_comes_changes_and_goes_while_containers_run() {
     let world = World::new();
     world.write(&two("", "")).fleet(&["apply"]).expect(0);
     let (a, b) = (guest(&world, "six-a"), guest(&world, "six-b"));
-    apply_live(&world, &two(SUBNET, IP6));
+    world.write(&two(SUBNET, IP6)).apply_live();
     assert!(b.pings(A) && Net::of_host().pings(A));
     let named = |name: &str| world.sh("six-b", &format!("grep -w {name} /etc/hosts"));
     assert!(named("six-a").contains(A));
     // Another address, another subnet.
-    apply_live(&world, &two(SUBNET, ", ip6: 'fd00:213:70::77'"));
+    world.write(&two(SUBNET, ", ip6: 'fd00:213:70::77'")).apply_live();
     assert!(b.pings("fd00:213:70::77") && !b.pings(A));
     assert!(named("six-a").contains("fd00:213:70::77"));
-    apply_live(&world, &two(", subnet6: 'fd00:213:72::/64'", ", ip6: 'fd00:213:72::11'"));
+    world.write(&two(", subnet6: 'fd00:213:72::/64'", ", ip6: 'fd00:213:72::11'")).apply_live();
     assert!(b.pings("fd00:213:72::11") && !Net::of_host().pings("fd00:213:70::77"));
     let routes = world.sh("six-a", "ip -6 route show default");
     assert!(routes.contains("via fd00:213:72::1 ") && routes.lines().count() == 1, "{routes}");
     // And what the next start makes is the same.
-    apply_live(&world, &two("", ""));
+    world.write(&two("", "")).apply_live();
     assert_eq!(world.sh("six-a", "ip -6 address show dev eth0").trim(), "");
     assert_eq!(named("six-a"), "10.213.70.11\tsix-a six-a.six\n");
     assert!(b.pings("10.213.70.11"));

@@ -87,7 +87,7 @@ fn state_of(world: &World) -> String {
         let names = world::names_in(&group).into_iter().filter(|name| group.join(name).is_dir());
         lines.extend(names.map(|name| format!("group of {name}")));
     }
-    lines.extend(world::names_in(Path::new("/sys/class/net")).into_iter().map(|link| format!("link {link}")));
+    lines.extend(world::links().into_iter().map(|link| format!("link {link}")));
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
     let root = world.root().display().to_string();
     lines.extend(mounts.lines().filter(|line| line.contains(&root)).map(str::to_owned));

@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use nets::Net;
+use nets::{Net, Outer};
 use serde_json::Value;
 use world::{World, host};
 
@@ -26,31 +26,6 @@ containers:
 /// The fleet `links` of `containers`, one line each.
 fn fleet(containers: &[&str]) -> String {
     containers.iter().fold(HEAD.to_owned(), |text, line| format!("{text}  {line}\n"))
-}
-
-/// Links of the host's that a test brings along: the bridge `fleettestlan0` with 10.213.72.1, and `fleettestwire0`, one end of a
-/// wire whose other end is `fleettestwire1`, a port of that bridge.
-struct Outer;
-
-impl Outer {
-    fn new() -> Outer {
-        host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
-        host("ip", &["address", "add", "10.213.72.1/24", "dev", "fleettestlan0"]);
-        host("ip", &["link", "add", "fleettestwire0", "type", "veth", "peer", "name", "fleettestwire1"]);
-        host("ip", &["link", "set", "fleettestwire1", "master", "fleettestlan0"]);
-        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
-            host("ip", &["link", "set", link, "up"]);
-        }
-        Outer
-    }
-}
-
-impl Drop for Outer {
-    fn drop(&mut self) {
-        for link in ["fleettestlan0", "fleettestwire0"] {
-            let _ = Command::new("ip").args(["link", "del", link]).output();
-        }
-    }
 }
 
 fn guest(world: &World, name: &str) -> Net {
@@ -96,25 +71,6 @@ fn drift(world: &World, name: &str) -> Vec<String> {
     words.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// Applies what the fleet file says now: the plan takes nothing but live steps, and containers run on.
-#[track_caller]
-fn apply_live(world: &World) {
-    let plan = world.fleet(&["plan", "-o", "json"]).expect(2).json();
-    for step in plan["steps"].as_array().expect("steps") {
-        let goes = ["", "live"].contains(&step["consequence"].as_str().unwrap_or_default());
-        assert!(goes && !["stop", "start"].contains(&step["action"].as_str().unwrap_or_default()), "{plan:#}");
-    }
-    let pids = || {
-        let status = world.fleet(&["status", "-o", "json"]).expect(0).json();
-        let rows = status["containers"].as_array().cloned().unwrap_or_default();
-        rows.iter().map(|row| row["pid"].clone()).collect::<Vec<_>>()
-    };
-    let before = pids();
-    world.fleet(&["apply"]).expect(0);
-    assert_eq!(world.changes(), 0, "{}", world.fleet(&["plan"]).stdout);
-    assert_eq!(pids(), before);
-}
-
 /// Something that somebody does by hand, and the drift that it is.
 type Deed = (&'static str, &'static [&'static str]);
 
@@ -125,7 +81,7 @@ fn mend(world: &World, net: &Net, name: &str, deeds: &[Deed]) {
     for (deed, words) in deeds {
         net.ip(deed);
         assert_eq!(drift(world, name), *words, "{deed}");
-        apply_live(world);
+        world.apply_live();
         assert_eq!(drift(world, name), Vec::<String>::new(), "{deed}");
         assert_eq!(links(&guest(world, name)), whole, "{deed}");
     }
@@ -134,7 +90,7 @@ fn mend(world: &World, net: &Net, name: &str, deeds: &[Deed]) {
 #[test]
 fn what_the_guests_root_does_to_its_link_is_seen_and_mended() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     world.write(&fleet(&["a: {ip: 10.213.70.11}", "b: {ip: 10.213.70.12}"])).fleet(&["apply"]).expect(0);
     let a = guest(&world, "a");
     assert_eq!(links(&a), are([("eth0", "10.213.70.11/24 → 10.213.70.1")]));
@@ -165,7 +121,7 @@ fn what_the_guests_root_does_to_its_link_is_seen_and_mended() {
 #[test]
 fn what_the_guests_root_does_to_its_share_of_a_link_is_seen_and_mended() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     let text = fleet(&[
         "a: {networks: [{network: wire, ip: 10.213.73.11}, {network: lan, ip: 10.213.72.11}]}",
         "b: {networks: [{network: wire, ip: 10.213.73.12}]}",
@@ -196,7 +152,7 @@ fn what_the_guests_root_does_to_its_share_of_a_link_is_seen_and_mended() {
 #[test]
 fn what_the_guest_has_of_its_own_is_left_alone() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     world.write(&fleet(&["a: {ip: 10.213.70.11}"])).fleet(&["apply"]).expect(0);
     let a = guest(&world, "a");
     a.ip("address add 10.213.70.200/24 dev eth0");
@@ -209,7 +165,7 @@ fn what_the_guest_has_of_its_own_is_left_alone() {
     assert_eq!(drift(&world, "a"), Vec::<String>::new());
     // The first address of a subnet takes its others along, but not here.
     world.write(&fleet(&["a: {ip: 10.213.70.21}"]));
-    apply_live(&world);
+    world.apply_live();
     let expected = "10.213.70.200/24 10.213.70.21/24 → 10.213.70.1 → 10.213.70.1";
     assert_eq!(links(&a), are([("eth0", expected), ("own0", "10.99.70.1/24")]));
     assert_eq!(shown(&a, "route show 10.98.0.0/16").as_array().map(Vec::len), Some(1));
@@ -219,7 +175,7 @@ fn what_the_guest_has_of_its_own_is_left_alone() {
     let refused = world.fleet(&["apply"]).expect(1).stderr;
     assert!(refused.contains("the guest has one of its own of that name"), "{refused}");
     a.ip("link del eth1");
-    apply_live(&world);
+    world.apply_live();
     drop(a);
     world.destroy();
 }
@@ -227,10 +183,10 @@ fn what_the_guest_has_of_its_own_is_left_alone() {
 #[test]
 fn address_and_length_of_packets_and_names_change_while_a_container_runs() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     let apply = |of_a: &str| {
         world.write(&fleet(&[&format!("a: {of_a}"), "b: {ip: 10.213.70.12}"]));
-        apply_live(&world);
+        world.apply_live();
     };
     world.write(&fleet(&["a: {ip: 10.213.70.11}", "b: {ip: 10.213.70.12}"])).fleet(&["apply"]).expect(0);
     let (a, b) = (guest(&world, "a"), guest(&world, "b"));
@@ -257,7 +213,7 @@ fn address_and_length_of_packets_and_names_change_while_a_container_runs() {
     let with_mtu = |mtu: &str| {
         let text = fleet(&["a: {ip: 10.213.70.21}", "b: {ip: 10.213.70.12}"]);
         world.write(&text.replace("bridge: fleetlinks0", &format!("bridge: fleetlinks0{mtu}")));
-        apply_live(&world);
+        world.apply_live();
         let bridge = shown(&Net::of_host(), "link show dev fleetlinks0")[0]["mtu"].clone();
         (link(&a, "eth0")["mtu"].clone(), bridge)
     };
@@ -275,7 +231,7 @@ fn address_and_length_of_packets_and_names_change_while_a_container_runs() {
 #[test]
 fn two_containers_trade_their_addresses_and_everybody_knows() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     world.write(&fleet(&["a: {ip: 10.213.70.11}", "b: {ip: 10.213.70.12}", "c: {}"])).fleet(&["apply"]).expect(0);
     let (a, b, c) = (guest(&world, "a"), guest(&world, "b"), guest(&world, "c"));
     a.serve("a", "0.0.0.0:80");
@@ -285,7 +241,7 @@ fn two_containers_trade_their_addresses_and_everybody_knows() {
         assert_eq!(answers(net), ["a", "b"]);
     }
     world.write(&fleet(&["a: {ip: 10.213.70.12}", "b: {ip: 10.213.70.11}", "c: {}"]));
-    apply_live(&world);
+    world.apply_live();
     for net in [&c, &Net::of_host()] {
         assert_eq!(answers(net), ["b", "a"]);
     }
@@ -296,13 +252,13 @@ fn two_containers_trade_their_addresses_and_everybody_knows() {
 #[test]
 fn the_subnet_of_a_fleet_changes_while_its_containers_run() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     let text = fleet(&["a: {ip: 10.213.70.11, ports: ['127.0.0.1:18970:80']}", "b: {ip: 10.213.70.12}"]);
     world.write(&text).fleet(&["apply"]).expect(0);
     let (a, b) = (guest(&world, "a"), guest(&world, "b"));
     a.serve("a", "0.0.0.0:80");
     world.write(&text.replace("10.213.70.", "10.213.79.").replace("18970", "18979"));
-    apply_live(&world);
+    world.apply_live();
     assert_eq!(links(&a), are([("eth0", "10.213.79.11/24 → 10.213.79.1")]));
     assert_eq!((b.ask("10.213.79.11:80"), Net::of_host().ask("127.0.0.1:18979")), ("a".to_owned(), "a".to_owned()));
     assert_eq!(Net::of_host().ask("127.0.0.1:18970"), "");
@@ -313,14 +269,14 @@ fn the_subnet_of_a_fleet_changes_while_its_containers_run() {
 #[test]
 fn networks_come_and_go_while_a_container_runs_and_its_connections_stay() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     let apply = |of_a: &str| {
         let others = ["b: {ip: 10.213.70.12}", "c: {networks: [{network: storage, ip: 10.213.71.12}]}"];
         world.write(&fleet(&[&format!("a: {of_a}"), others[0], others[1]]));
         if world.state("a") == "absent" {
             world.fleet(&["apply"]).expect(0);
         } else {
-            apply_live(&world);
+            world.apply_live();
         }
     };
     apply("{networks: none}");
@@ -371,7 +327,7 @@ fn networks_come_and_go_while_a_container_runs_and_its_connections_stay() {
 #[test]
 fn a_network_moves_between_kinds_while_its_members_run() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     let with = |lan: &str| {
         let text = fleet(&["a: {networks: [{network: lan, ip: 10.213.72.11}]}"]);
         text.replace(
@@ -400,14 +356,14 @@ fn a_network_moves_between_kinds_while_its_members_run() {
     ways.push(format!("{{parent: fleettestlan0, {outer}"));
     for way in ways {
         world.write(&with(&way));
-        apply_live(&world);
+        world.apply_live();
         assert_eq!(links(&a), are([("eth0", "10.213.72.11/24 → 10.213.72.1")]), "{way}");
         assert_eq!(Net::of_host().ask("10.213.72.11:80"), "a", "{way}");
     }
     // A network of fleet's own of the same subnet, once that bridge is away.
     host("ip", &["link", "del", "fleettestlan0"]);
     world.write(&with("{subnet: 10.213.72.0/24, bridge: fleetlinks2}"));
-    apply_live(&world);
+    world.apply_live();
     assert_eq!(links(&a), are([("eth0", "10.213.72.11/24 → 10.213.72.1")]));
     assert_eq!(Net::of_host().ask("10.213.72.11:80"), "a");
     drop(a);
@@ -417,7 +373,7 @@ fn a_network_moves_between_kinds_while_its_members_run() {
 #[test]
 fn to_the_hosts_network_and_back_takes_a_restart_and_the_plan_says_so() {
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     world.write(&fleet(&["a: {ip: 10.213.70.11}", "b: {ip: 10.213.70.12}"])).fleet(&["apply"]).expect(0);
     let pid = world.pid("a");
     world.write(&fleet(&["a: {networks: host}", "b: {ip: 10.213.70.12}"]));
@@ -450,7 +406,7 @@ fn all_of(net: &Net) -> String {
 fn a_kill_in_the_middle_of_a_change_is_finished_or_taken_back_by_the_next_apply() {
     const POINTS: u32 = 8;
     let world = World::new();
-    let _outer = Outer::new();
+    let _outer = Outer::new("10.213.72.1/24");
     let before = fleet(&[
         "a: {networks: [{network: default, ip: 10.213.70.11}, {network: storage, ip: 10.213.71.11}]}",
         "b: {ip: 10.213.70.12}",

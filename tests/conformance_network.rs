@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use nets::Net;
-use world::{World, host, names_in};
+use world::{World, host};
 
 /// The host as the one outside knows it.
 const HOST: &str = "198.18.90.1";
@@ -37,19 +37,6 @@ fn next(seen: &Receiver<IpAddr>) -> String {
     seen.recv_timeout(Duration::from_secs(5)).expect("somebody came").to_string()
 }
 
-/// Applies what the fleet file says now, to containers that go on running.
-#[track_caller]
-fn apply_live(world: &World, text: &str) {
-    let before = (world.pid("net-a"), world.pid("net-b"));
-    let plan = world.write(text).fleet(&["plan", "-o", "json"]).expect(2).json();
-    for step in plan["steps"].as_array().expect("steps") {
-        assert!(step["action"] == "forwarding" || step["consequence"] == "live", "{plan}");
-    }
-    world.fleet(&["apply"]).expect(0);
-    assert_eq!(world.changes(), 0);
-    assert_eq!((world.pid("net-a"), world.pid("net-b")), before);
-}
-
 #[test]
 fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     let world = World::new();
@@ -73,7 +60,7 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     assert_eq!(Net::of_host().ask("10.213.60.11:80"), "a");
 
     // Without translation the containers are hosts like others.
-    apply_live(&world, &two(", nat: false", ""));
+    world.write(&two(", nat: false", "")).apply_live();
     assert_eq!(outside.ask("10.213.60.11:80"), "a");
     assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
     assert_eq!(next(&seen), "10.213.60.11");
@@ -85,10 +72,7 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
 #[test]
 fn no_guest_can_call_itself_the_hosts_router() {
     let world = World::new();
-    let bridges = || {
-        let links = names_in(Path::new("/sys/class/net"));
-        links.into_iter().filter(|name| name.starts_with("fb")).collect::<Vec<_>>()
-    };
+    let bridges = || world::links().into_iter().filter(|name| name.starts_with("fb")).collect::<Vec<_>>();
     let before = bridges();
     world.write(&two("", "")).fleet(&["apply"]).expect(0);
     let own = bridges().into_iter().find(|name| !before.contains(name)).expect("it has a bridge");
@@ -118,16 +102,16 @@ fn what_may_be_reached_changes_while_containers_run() {
     assert_eq!(reached(), ["", ""]);
     assert!(!guest.pings(OUTSIDE));
     assert!(guest.pings("10.213.60.12") && guest.pings("10.213.60.1"), "members and the gateway are not outside");
-    apply_live(&world, &two(&format!(", egress: ['{OUTSIDE}:8090']"), ""));
+    world.write(&two(&format!(", egress: ['{OUTSIDE}:8090']"), "")).apply_live();
     assert_eq!(reached(), ["outside", ""]);
     assert_eq!(guest.ask_udp(&format!("{OUTSIDE}:8090")), "outside");
     assert!(!guest.pings(OUTSIDE));
-    apply_live(&world, &two(", egress: [198.18.90.0/24]", ""));
+    world.write(&two(", egress: [198.18.90.0/24]", "")).apply_live();
     assert_eq!(reached(), ["outside", "outside"]);
     assert!(guest.pings(OUTSIDE));
-    apply_live(&world, &two(", egress: [198.18.91.0/24, 198.18.90.3]", ""));
+    world.write(&two(", egress: [198.18.91.0/24, 198.18.90.3]", "")).apply_live();
     assert_eq!(reached(), ["", ""]);
-    apply_live(&world, &two(", egress: nat", ""));
+    world.write(&two(", egress: nat", "")).apply_live();
     assert_eq!(reached(), ["outside", "outside"]);
 
     // Who forges an address gets nowhere.
@@ -150,7 +134,7 @@ fn a_connection_does_not_outlive_what_allowed_it() {
     socket.set_read_timeout(Some(Duration::from_millis(700))).expect("a timeout");
     let ask = || socket.send(b"?").and_then(|_| socket.recv(&mut [0; 64])).is_ok();
     assert!(ask());
-    apply_live(&world, &two(", egress: none", ""));
+    world.write(&two(", egress: none", "")).apply_live();
     assert!(!ask());
     // Its link goes when nobody holds its network any more.
     drop(socket);
@@ -231,9 +215,9 @@ fn ports_change_while_containers_run() {
     a.serve("eighty", "0.0.0.0:80");
     a.serve("ninety", "0.0.0.0:90");
     assert_eq!(here.ask("127.0.0.1:8980"), "eighty");
-    apply_live(&world, &two(", bridge: fleetports0", ", ports: ['8980:90', '8981:80']"));
+    world.write(&two(", bridge: fleetports0", ", ports: ['8980:90', '8981:80']")).apply_live();
     assert_eq!((here.ask("127.0.0.1:8980"), here.ask("127.0.0.1:8981")), ("ninety".to_owned(), "eighty".to_owned()));
-    apply_live(&world, &two(", bridge: fleetports0", ""));
+    world.write(&two(", bridge: fleetports0", "")).apply_live();
     assert_eq!(here.ask("127.0.0.1:8980"), "");
     assert_eq!(parameter("net/ipv4/conf/fleetports0/route_localnet"), "0");
     // Its link goes when nobody holds its network any more.
@@ -296,9 +280,9 @@ fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
     world.fleet(&["apply"]).expect(0);
     assert!(!b.pings("10.213.60.11"));
 
-    apply_live(&world, &two("", ""));
+    world.write(&two("", "")).apply_live();
     assert!(b.pings("10.213.60.11"));
-    apply_live(&world, &two(", isolated: true", ""));
+    world.write(&two(", isolated: true", "")).apply_live();
     assert!(!b.pings("10.213.60.11"));
     // Its next start knows it too.
     world.fleet(&["stop", "net-a"]).expect(0);

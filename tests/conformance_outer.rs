@@ -5,46 +5,17 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nets::Net;
+use nets::{Net, Outer};
 use world::{World, host};
 
-/// Links of the host's that a test brings along and takes away.
-struct Links(&'static [&'static str], #[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
-
-/// One test at a time has them.
-static TURN: Mutex<()> = Mutex::new(());
-
-impl Links {
-    /// The bridge `fleettestlan0` with the address 10.213.64.1, and `fleettestwire0`, one end of a wire.
-    fn new() -> Links {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let links = Links(&["fleettestlan0", "fleettestwire0"], turn);
-        host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
-        host("ip", &["address", "add", "10.213.64.1/24", "dev", "fleettestlan0"]);
-        host("ip", &["link", "add", "fleettestwire0", "type", "veth", "peer", "name", "fleettestwire1"]);
-        // A port with an address of its own, which is the bridge's, too.
-        host("ip", &["link", "set", "fleettestwire1", "address", "02:00:00:00:64:01", "master", "fleettestlan0"]);
-        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
-            host("ip", &["link", "set", link, "up"]);
-        }
-        links
-    }
-
-    /// What can be seen of them, each with its state, its addresses and its flags.
-    fn seen(&self) -> Vec<String> {
-        let shown = |what: &str, link: &str| host("ip", &["-br", what, "show", "dev", link]);
-        self.0.iter().flat_map(|link| ["link", "address"].map(|what| shown(what, link))).collect()
-    }
-}
-
-impl Drop for Links {
-    fn drop(&mut self) {
-        for link in self.0 {
-            let _ = Command::new("ip").args(["link", "del", link]).output();
-        }
-    }
+/// What can be seen of the test's links, each with its state, its addresses and its flags.
+fn seen() -> Vec<String> {
+    let shown = |what: &str, link: &str| host("ip", &["-br", what, "show", "dev", link]);
+    ["fleettestlan0", "fleettestwire0"]
+        .iter()
+        .flat_map(|link| ["link", "address"].map(|what| shown(what, link)))
+        .collect()
 }
 
 fn guest(world: &World, name: &str) -> Net {
@@ -68,9 +39,9 @@ fn addresses(world: &World, name: &str) -> BTreeSet<String> {
 
 #[test]
 fn containers_are_ports_of_a_bridge_of_the_hosts_and_it_stays_as_it_is() {
-    let links = Links::new();
     let world = World::new();
-    let before = links.seen();
+    let _outer = Outer::new("10.213.64.1/24");
+    let before = seen();
     let text = "fleet: outer
 networks:
   lan: {parent: fleettestlan0, subnet: 10.213.64.0/24, gateway: 10.213.64.1, mtu: 1400}
@@ -82,7 +53,7 @@ containers:
 ";
     world.write(text).fleet(&["apply"]).expect(0);
     assert_eq!(world.changes(), 0);
-    assert_eq!(links.seen(), before);
+    assert_eq!(seen(), before);
     let (a, b) = (guest(&world, "a"), guest(&world, "b"));
     a.serve("a", "0.0.0.0:80");
     assert_eq!((b.ask("10.213.64.11:80"), Net::of_host().ask("10.213.64.11:80")), ("a".to_owned(), "a".to_owned()));
@@ -93,13 +64,13 @@ containers:
     assert!(!addresses(&world, "dhcp").iter().any(|link| link.starts_with("eth0 10.")));
     drop((a, b));
     world.destroy();
-    assert_eq!(links.seen(), before);
+    assert_eq!(seen(), before);
 }
 
 #[test]
 fn shares_of_a_link_are_born_in_their_containers() {
-    let links = Links::new();
     let world = World::new();
+    let _outer = Outer::new("10.213.64.1/24");
     let text = "fleet: outer
 networks:
   wire: {type: macvlan, parent: fleettestwire0, subnet: 10.213.65.0/24}
@@ -120,15 +91,15 @@ containers:
     world.fleet(&["stop", "a"]).expect(0);
     world.fleet(&["start", "a"]).expect(0);
     assert!(addresses(&world, "a").contains("eth0 10.213.65.11/24"));
-    let seen = links.seen();
+    let before = seen();
     world.destroy();
-    assert_eq!(links.seen(), seen);
+    assert_eq!(seen(), before);
 }
 
 #[test]
 fn ipvlan_links_are_made_where_the_kernel_has_them_and_refused_elsewhere() {
-    let _links = Links::new();
     let world = World::new();
+    let _outer = Outer::new("10.213.64.1/24");
     let text = "fleet: outer
 networks:
   wire: {type: ipvlan, parent: fleettestwire0, subnet: 10.213.65.0/24}
@@ -156,8 +127,8 @@ containers:
 
 #[test]
 fn a_link_that_is_not_there_is_found_before_anything_is_done() {
-    let _links = Links::new();
     let world = World::new();
+    let _outer = Outer::new("10.213.64.1/24");
     let text = |network: &str| {
         format!("fleet: outer\nnetworks: {{lan: {network}}}\ncontainers: {{a: {{distro: busybox, networks: [lan]}}}}\n")
     };
@@ -170,8 +141,8 @@ fn a_link_that_is_not_there_is_found_before_anything_is_done() {
 
 #[test]
 fn a_container_may_have_no_network_at_all_or_the_hosts_own() {
-    let links = Links::new();
     let world = World::new();
+    let _outer = Outer::new("10.213.64.1/24");
     let text = "fleet: outer
 defaults: {distro: busybox, memory: 64MiB, pids: 64}
 containers:
@@ -195,13 +166,13 @@ containers:
         );
     }
     assert_ne!(world.fleet(&["exec", "host", "--", "ip", "link", "set", "fleettestwire0", "down"]).status, 0);
-    assert!(links.seen()[2].contains("UP"));
+    assert!(seen()[2].contains("UP"));
     // Others are as they were.
     assert_eq!(world.fleet(&["exec", "host", "--", "hostname"]).stdout, "host\n");
     let status = world.fleet(&["status", "-o", "json"]).expect(0).json();
     assert!(status["containers"].as_array().expect("rows").iter().all(|row| row["ip"].is_null()), "{status}");
     world.fleet(&["stop", "host"]).expect(0);
     world.fleet(&["start", "host"]).expect(0);
-    assert!(links.seen()[1].contains("10.213.64.1/24"));
+    assert!(seen()[1].contains("10.213.64.1/24"));
     world.destroy();
 }

@@ -3,8 +3,6 @@
 mod nets;
 mod world;
 
-use std::collections::BTreeMap;
-
 use nets::Net;
 use world::{World, eventually, host};
 
@@ -189,13 +187,6 @@ fn crowd_address(number: usize) -> String {
     format!("10.213.{}.{}", 72 + (10 + number) / 256, (10 + number) % 256)
 }
 
-/// The process of each container, by name.
-fn all_pids(world: &World) -> BTreeMap<String, u64> {
-    let status = world.fleet(&["status", "-o", "json"]).expect(0).json();
-    let rows = status["containers"].as_array().expect("rows").iter();
-    rows.map(|row| (row["name"].as_str().expect("a name").to_owned(), row["pid"].as_u64().expect("it runs"))).collect()
-}
-
 #[test]
 #[ignore = "1100 containers take minutes; `make test-all` runs it"]
 fn more_members_than_a_bridge_has_ports_are_on_one_network() {
@@ -204,11 +195,11 @@ fn more_members_than_a_bridge_has_ports_are_on_one_network() {
     let _seen = outside.serve("outside", "0.0.0.0:8090");
     world.write(&crowd(1000)).fleet(&["apply"]).expect(0);
     assert_eq!(segments(), Vec::<String>::new());
-    let before = all_pids(&world);
+    let before = world.pids();
     world.write(&crowd(1100)).fleet(&["apply"]).expect(0);
     assert_eq!((world.changes(), segments().len()), (0, 1));
-    let now = all_pids(&world);
-    assert_eq!(now.len(), 1100);
+    let now = world.pids();
+    assert_eq!(now.len(), 1100, "all run");
     assert!(before.iter().all(|(name, pid)| now[name] == *pid), "nobody has moved");
 
     let [first, last] = [1, 1100].map(|number| Net::of(now[&format!("crowd-{number}")]));

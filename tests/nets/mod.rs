@@ -152,3 +152,31 @@ impl Net {
         self.run(ping).status.success()
     }
 }
+
+/// Links of the host's that a test brings along: the bridge `fleettestlan0`, and `fleettestwire0`, one end of a wire
+/// whose other end is `fleettestwire1`, a port of that bridge.
+pub(crate) struct Outer;
+
+impl Outer {
+    /// With the host's `address` on the bridge, and its prefix length.
+    pub(crate) fn new(address: &str) -> Outer {
+        let host = Net::of_host();
+        host.ip("link add fleettestlan0 type bridge");
+        host.ip(&format!("address add {address} dev fleettestlan0"));
+        host.ip("link add fleettestwire0 type veth peer name fleettestwire1");
+        // A port with an address of its own, which is the bridge's, too.
+        host.ip("link set fleettestwire1 address 02:00:00:00:64:01 master fleettestlan0");
+        for link in ["fleettestlan0", "fleettestwire0", "fleettestwire1"] {
+            host.ip(&format!("link set {link} up"));
+        }
+        Outer
+    }
+}
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        for link in ["fleettestlan0", "fleettestwire0"] {
+            let _ = Command::new("ip").args(["link", "del", link]).output();
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A corner of the host for one test: its own state root, names and subnet; everything in it is gone at its end.
 #![allow(dead_code, missing_docs, reason = "each test binary uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ fn host_lock() -> String {
 
 /// Whether the host passes packets of each family on.
 const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+
+/// Steps that no container has a part in.
+const OF_THE_HOST: [&str; 5] = ["network", "delete-network", "rules", "delete-rules", "forwarding"];
 
 /// How long anything that is waited for may take.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -130,6 +134,27 @@ impl World {
         self.container(name)["pid"].as_u64().unwrap_or_else(|| panic!("`{name}` has no pid"))
     }
 
+    /// The process of each container that runs, by name.
+    pub(crate) fn pids(&self) -> BTreeMap<String, u64> {
+        let status = self.fleet(&["status", "-o", "json"]).expect(0).json();
+        let rows = status["containers"].as_array().cloned().unwrap_or_default();
+        rows.iter().filter_map(|row| Some((row["name"].as_str()?.to_owned(), row["pid"].as_u64()?))).collect()
+    }
+
+    /// Applies what the fleet file says now, to containers that go on running.
+    #[track_caller]
+    pub(crate) fn apply_live(&self) {
+        let before = self.pids();
+        let plan = self.fleet(&["plan", "-o", "json"]).expect(2).json();
+        for step in plan["steps"].as_array().expect("steps") {
+            let action = step["action"].as_str().unwrap_or_default();
+            assert!(step["consequence"] == "live" || OF_THE_HOST.contains(&action), "{plan:#}");
+        }
+        self.fleet(&["apply"]).expect(0);
+        assert_eq!(self.changes(), 0, "{}", self.fleet(&["plan"]).stdout);
+        assert_eq!(self.pids(), before);
+    }
+
     /// The number of steps that an apply would take.
     pub(crate) fn changes(&self) -> u64 {
         let plan = self.fleet(&["plan", "-o", "json"]);
@@ -230,7 +255,7 @@ pub(crate) fn has_ended(pid: u64) -> bool {
 }
 
 /// All links of the host but those that the test made itself.
-fn links() -> Vec<String> {
+pub(crate) fn links() -> Vec<String> {
     // Not by /sys, which shows the links of where it was mounted.
     let devices = fs::read_to_string("/proc/self/net/dev").expect("readable");
     let names = devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned());
