@@ -4,10 +4,11 @@ mod nets;
 mod world;
 
 use std::fs;
-use std::net::{IpAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nets::Net;
 use world::{World, host};
@@ -66,6 +67,48 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     assert_eq!(next(&seen), "10.213.60.11");
     // Its link goes when nobody holds its network any more.
     drop(guest);
+    world.destroy();
+}
+
+#[test]
+fn members_exchange_much_in_little_time() {
+    /// What any pair of links does many times over, whatever else the machine is busy with.
+    const BYTES_PER_S: u128 = 20 << 20;
+    let in_time = |bytes: usize, begun: Instant| bytes as u128 * 1000 / BYTES_PER_S > begun.elapsed().as_millis();
+    let world = World::new();
+    world.write(&two("", "")).fleet(&["apply"]).expect(0);
+    let (a, b) = (guest(&world, "net-a"), guest(&world, "net-b"));
+
+    let listener = b.run(|| TcpListener::bind("0.0.0.0:9000")).expect("it is free");
+    let all: Vec<u8> = (0_u32..8 << 20).flat_map(u32::to_le_bytes).collect();
+    let begun = Instant::now();
+    let mut came = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| listener.accept().expect("somebody comes").0.write_all(&all).expect("sent"));
+        let mut stream = a.run(|| TcpStream::connect("10.213.60.12:9000")).expect("it listens");
+        stream.read_to_end(&mut came).expect("read");
+    });
+    assert!(came == all && in_time(all.len(), begun), "{} bytes in {:?}", came.len(), begun.elapsed());
+
+    // Never more on its way than a socket holds.
+    let (datagram, at_once, times) = ([7; 1400], 50, 400);
+    let to = b.run(|| UdpSocket::bind("10.213.60.12:9001")).expect("it is free");
+    let from = a.run(|| UdpSocket::bind("10.213.60.11:9001")).expect("it is free");
+    to.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let begun = Instant::now();
+    for _ in 0..times {
+        for _ in 0..at_once {
+            from.send_to(&datagram, "10.213.60.12:9001").expect("sent");
+        }
+        for _ in 0..at_once {
+            let mut came = [0; 1500];
+            let length = to.recv(&mut came).expect("none is lost");
+            assert_eq!(came[..length], datagram);
+        }
+    }
+    assert!(in_time(datagram.len() * at_once * times, begun), "{:?}", begun.elapsed());
+    // Sockets hold their network, too.
+    drop((a, b, listener, to, from));
     world.destroy();
 }
 
