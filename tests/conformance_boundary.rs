@@ -242,9 +242,12 @@ fn who_enters_cannot_be_held_up_by_a_debugger_or_looked_into() {
     let world = started("  plain: {distro: busybox}\n");
     let caller = Caller::new(&world);
     caller.put(&world, "plain");
-    // PTRACE_SEIZE and what /proc has of a process, of each one of that name. Whoever has it still afterwards has not
-    // become the command meanwhile.
-    let hunt = "found() { case $(cat /proc/$1/comm) in fleet*) echo $2 >> /found;; esac; }
+    // PTRACE_SEIZE and what /proc has of a process, of each one of that name. Whoever has it still afterwards, and no
+    // program of the guest's, has not become the command meanwhile: execve(2) closes what is the host's, gives the
+    // process to the guest, and only then names it anew.
+    let hunt =
+        "found() { case $(cat /proc/$1/comm):$(readlink /proc/$1/exe) in fleet*:/bin/busybox) echo $2 >> /became;;
+            fleet*) echo $2 >> /found;; esac; }
         while test ! -e /over; do for pid in $(ls /proc | grep '^[0-9]*$'); do
             case $(cat /proc/$pid/comm) in fleet*) ;; *) continue;; esac
             echo x >> /met
