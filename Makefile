@@ -80,7 +80,7 @@ demo-clean: need-root build
 test: need-root need-cargo need-packages
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test
+	cargo test --no-fail-fast
 
 test-all: test test-v2 fuzz
 	@$(call need,$(SLOW_TOOLS))
