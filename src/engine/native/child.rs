@@ -1,7 +1,7 @@
 //! From the first instruction of a container's first process to its init, in order.
 //!
-//! The process has been made with its own user, mount, pid, network, ipc and uts namespaces, by a monitor that
-//! meanwhile prepares what only the host can: id maps, mounts with mapped ids, the links. See [`super::start`].
+//! The process has been made with its own user, mount, pid, ipc and uts namespaces, by a monitor that meanwhile prepares
+//! what only the host can: id maps, mounts with mapped ids, the links. See [`super::start`].
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -32,6 +32,8 @@ use crate::sys::{
 /// when the init has been executed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum FromChild {
+    /// It is in the network namespace that its links are to be in.
+    Networked,
     /// Everything is done but the execution of the init, for which it waits to be told. The console's master end
     /// comes with this message.
     Ready,
@@ -44,8 +46,9 @@ pub(super) enum FromChild {
 /// What the monitor tells the container's first process.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum FromMonitor {
-    /// The root file system and `/dev`, detached, come with this message, and `/sys` if the container cannot mount its own.
     /// The id maps are written.
+    Mapped,
+    /// The root file system and `/dev`, detached, come with this message, and `/sys` if the container cannot mount its own.
     Mounts {
         /// Whether `/sys` may be written to.
         writable_sys: bool,
@@ -94,18 +97,17 @@ pub(super) fn run(setup: &ChildSetup<'_>) -> u8 {
 }
 
 fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible, StartFailure> {
-    // `/proc` is still the host's, but below `sys/net` everybody sees his own namespace. Most of the time this comes
-    // before the link.
-    if setup.links.is_some_and(|links| links.iter().all(|link| link.address6.is_none())) {
-        forgo_ipv6();
-    }
-    let Received { root, dev, sys, writable_sys } = receive_mounts(&setup.socket)?;
-
-    // The id maps are written: from now on this process can be root of its namespace, and must be to own what it
-    // makes. Its capabilities there are those of a namespace's first process, all of them.
+    wait_for(&setup.socket, &FromMonitor::Mapped)?;
+    // From now on this process can be root of its namespace, and must be to own what it makes. Its capabilities there are
+    // those of a namespace's first process, all of them.
     become_namespace_root().step(|| "cannot become the guest's root".to_owned())?;
     // A privileged container's first process is still in its monitor's user namespace, and has its habits.
     lose_capabilities_with_root().step(|| "cannot become the guest's root".to_owned())?;
+    if let Some(links) = setup.links {
+        make_network(links)?;
+    }
+    tell(&setup.socket, &FromChild::Networked)?;
+    let Received { root, dev, sys, writable_sys } = receive_mounts(&setup.socket)?;
 
     // Before anything of the guest runs, so that all of it is counted. Version 2 was entered at clone3(2).
     for mut tasks in &setup.tasks {
@@ -150,6 +152,19 @@ fn set_up_and_execute(setup: &ChildSetup<'_>) -> Result<std::convert::Infallible
     }
 }
 
+/// Makes the network namespace, side by side with the monitor's mounts.
+///
+/// Not before the id maps are written: what sysfs shows of the loopback has the owner for good that the namespace's root
+/// has now, and guests have their udev write there (`netplan apply`).
+fn make_network(links: &[LinkSpec]) -> Result<(), StartFailure> {
+    unshare(CloneFlags::CLONE_NEWNET).step(|| "cannot make a network namespace".to_owned())?;
+    // `/proc` is still the host's, but below `sys/net` everybody sees his own namespace.
+    if links.iter().all(|link| link.address6.is_none()) {
+        forgo_ipv6();
+    }
+    Ok(())
+}
+
 /// What comes with [`FromMonitor::Mounts`].
 struct Received {
     root: OwnedFd,
@@ -181,6 +196,12 @@ fn forgo_ipv6() {
     if fs::read_to_string(path).is_ok_and(|text| text.trim() == "0") {
         let _ = fs::write(path, "1");
     }
+}
+
+fn tell(socket: &MessageSocket, message: &FromChild) -> Result<(), StartFailure> {
+    let step = || "cannot speak to the monitor".to_owned();
+    let bytes = serde_json::to_vec(message).step(step)?;
+    socket.send(&bytes, &[]).step(step)
 }
 
 fn wait_for(socket: &MessageSocket, awaited: &FromMonitor) -> Result<(), StartFailure> {
@@ -216,8 +237,7 @@ fn execute(init: &Path, socket: &MessageSocket) -> Result<std::convert::Infallib
     close_on_exec_from(3).step(step)?;
     let path = CString::new(init.as_os_str().as_bytes()).step(step)?;
     let environment = guest_environment().map(|text| CString::new(text).expect("the words have no NUL"));
-    let message = serde_json::to_vec(&FromChild::Executing).step(step)?;
-    socket.send(&message, &[]).step(step)?;
+    tell(socket, &FromChild::Executing)?;
     nix::unistd::execve(&path, &[&path], &environment).step(step)
 }
 

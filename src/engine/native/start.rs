@@ -50,10 +50,10 @@ pub(super) struct Started {
     pub(super) init_kind: Option<InitKind>,
 }
 
-/// All namespaces but the user one, which a privileged container has not, and the cgroup one, which the child makes
-/// when it is in its groups. One call makes them, so that the user namespace owns the others.
-const NAMESPACES: i32 =
-    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+/// All namespaces but the user one, which a privileged container has not, and those that the child makes later: the
+/// cgroup one when it is in its groups, the network one when it has its ids. One call makes them, so that the user
+/// namespace owns the others.
+const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// A container that lacks nothing but the execution of its init.
 pub(super) struct Ready {
@@ -96,10 +96,7 @@ pub(super) fn prepare(machine: &Machine) -> Result<Ready, StartFailure> {
     // The kernel charges inotify instances and the like to the *owner* of a user namespace. Were that root for all
     // containers, they would share root's 128: enough for 16 systemd guests.
     set_effective_ids(base).step(|| "cannot become the guest's root".to_owned())?;
-    let mut namespaces = if is_privileged { NAMESPACES } else { NAMESPACES | libc::CLONE_NEWUSER };
-    if record.spec.is_on_host_network {
-        namespaces &= !libc::CLONE_NEWNET;
-    }
+    let namespaces = if is_privileged { NAMESPACES } else { NAMESPACES | libc::CLONE_NEWUSER };
     let request = CloneRequest { namespaces, cgroup: guest_dir.as_ref().map(OwnedFd::as_fd) };
     let mut ours = Some(ours);
     let our_end = &mut ours;
@@ -142,6 +139,7 @@ fn serve(
     let base = machine.record.root_id();
     let pid = child.pid.as_raw_nonzero();
     let user_namespace = if machine.record.spec.security.privileged { None } else { Some(map_ids(pid.get(), base)?) };
+    send(socket, &FromMonitor::Mapped, &[])?;
     // Only the host's root can raise limits; where even that may not, the child lowers what can be lowered.
     let _ = limit_resources(&machine.record.spec.security, pid.get().unsigned_abs());
     let mapping = user_namespace.as_ref().map(OwnedFd::as_fd);
@@ -158,6 +156,7 @@ fn serve(
         send(socket, &FromMonitor::Mount, &[mount.fd.as_fd()])?;
         mounted.push(mount.mounted);
     }
+    wait_for_network(socket)?;
     for link in &machine.record.spec.links {
         connect_guest(link, GuestPlace::Process(pid.get().unsigned_abs()))
             .step(|| format!("cannot link the container to `{}`", link.parent))?;
@@ -241,30 +240,49 @@ fn init_path(init: &Init) -> Option<PathBuf> {
     }
 }
 
+/// Waits until the child is where its links are to be.
+fn wait_for_network(socket: &MessageSocket) -> Result<(), StartFailure> {
+    match next(socket)? {
+        (FromChild::Networked, _) => Ok(()),
+        (FromChild::Ready | FromChild::Executing, _) => killed(),
+        (FromChild::Failed(failure), _) => Err(failure),
+    }
+}
+
 /// Waits until the child has done all but execute the init; returns the console.
 fn wait_until_ready(socket: &MessageSocket) -> Result<OwnedFd, StartFailure> {
-    let step = || "cannot follow the container's start".to_owned();
-    let killed = || Err("the container's first process was killed".to_owned()).step(step);
-    let Some(received) = socket.receive().step(step)? else { return killed() };
-    match serde_json::from_slice(&received.bytes).step(step)? {
-        FromChild::Ready => received.fds.into_iter().next().map_or_else(killed, Ok),
-        FromChild::Failed(failure) => Err(failure),
-        FromChild::Executing => killed(),
+    match next(socket)? {
+        (FromChild::Ready, fds) => fds.into_iter().next().map_or_else(killed, Ok),
+        (FromChild::Failed(failure), _) => Err(failure),
+        (FromChild::Networked | FromChild::Executing, _) => killed(),
     }
+}
+
+/// What the child tells next, with what comes along.
+fn next(socket: &MessageSocket) -> Result<(FromChild, Vec<OwnedFd>), StartFailure> {
+    let Some(received) = socket.receive().step(following)? else { return killed() };
+    Ok((serde_json::from_slice(&received.bytes).step(following)?, received.fds))
+}
+
+fn following() -> String {
+    "cannot follow the container's start".to_owned()
+}
+
+fn killed<T>() -> Result<T, StartFailure> {
+    Err("the container's first process was killed".to_owned()).step(following)
 }
 
 /// Reads the child's messages until it has executed the init, which closes its socket.
 fn wait_for_init(socket: &MessageSocket) -> Result<(), StartFailure> {
-    let step = || "cannot follow the container's start".to_owned();
     let mut is_executing = false;
-    while let Some(received) = socket.receive().step(step)? {
-        match serde_json::from_slice(&received.bytes).step(step)? {
+    while let Some(received) = socket.receive().step(following)? {
+        match serde_json::from_slice(&received.bytes).step(following)? {
             FromChild::Executing => is_executing = true,
             FromChild::Failed(failure) => return Err(failure),
-            FromChild::Ready => {}
+            FromChild::Networked | FromChild::Ready => {}
         }
     }
-    if is_executing { Ok(()) } else { Err("the container's first process was killed".to_owned()).step(step) }
+    if is_executing { Ok(()) } else { killed() }
 }
 
 /// What the child said before it ended, if it said that it failed.
