@@ -3,7 +3,6 @@
 mod rootfs;
 mod world;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rootfs::Recipe;
@@ -273,26 +272,11 @@ fn runit_is_an_init() {
     life.is_lived();
 }
 
-/// Alpine's arrangement, made of Debian's packages: busybox as PID 1, which runs `OpenRC`.
-const LIKE_ALPINE: Recipe = Recipe {
-    name: "like-alpine",
-    suite: "bookworm",
-    packages: "openrc,busybox-static,iproute2,iputils-ping",
-    hooks: &[
-        "for name in init reboot poweroff halt; do ln -sf /bin/busybox \"$1/sbin/$name\"; done",
-        "printf '%s\\n' '::sysinit:/sbin/openrc sysinit' '::sysinit:/sbin/openrc boot' '::wait:/sbin/openrc default' \
-         'tty1::respawn:/sbin/getty 38400 tty1' '::ctrlaltdel:/sbin/reboot' '::shutdown:/sbin/openrc shutdown' \
-         > \"$1/etc/inittab\"",
-    ],
-};
-
-/// With `FLEET_TEST_ALPINE` in the environment, the path of an Alpine root file system's archive, the real one.
 #[test]
 #[ignore = "builds a Debian unless it is given an Alpine"]
 fn alpines_init_is_an_init() {
-    let archive = std::env::var_os("FLEET_TEST_ALPINE").map_or_else(|| LIKE_ALPINE.archive(), PathBuf::from);
     let life = Life {
-        image: &format!("image: \"file:{}\"", archive.display()),
+        image: &format!("image: \"file:{}\"", rootfs::alpine().display()),
         init: "busybox",
         kind: "busybox",
         // What the table keeps running on the console comes last.

@@ -76,8 +76,14 @@ impl Net {
 
     /// Runs `ip` with `arguments` in it.
     pub(crate) fn ip(&self, arguments: &str) {
+        self.shown(arguments);
+    }
+
+    /// What `ip` with `arguments` shows of it.
+    pub(crate) fn shown(&self, arguments: &str) -> String {
         let output = self.run(|| Command::new("ip").args(arguments.split(' ')).output().expect("ip runs"));
         assert!(output.status.success(), "ip {arguments}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Listens on TCP `address` in it, as long as this lives: says its `name` to whoever comes, and gives their

@@ -47,3 +47,21 @@ impl Recipe {
         fs::rename(&draft, archive).expect("renamed");
     }
 }
+
+/// Alpine's arrangement, made of Debian's packages: busybox as PID 1, which runs `OpenRC`.
+const LIKE_ALPINE: Recipe = Recipe {
+    name: "like-alpine",
+    suite: "bookworm",
+    packages: "openrc,busybox-static,iproute2,iputils-ping",
+    hooks: &[
+        "for name in init reboot poweroff halt ifup ifdown; do ln -sf /bin/busybox \"$1/sbin/$name\"; done",
+        "printf '%s\\n' '::sysinit:/sbin/openrc sysinit' '::sysinit:/sbin/openrc boot' '::wait:/sbin/openrc default' \
+         'tty1::respawn:/sbin/getty 38400 tty1' '::ctrlaltdel:/sbin/reboot' '::shutdown:/sbin/openrc shutdown' \
+         > \"$1/etc/inittab\"",
+    ],
+};
+
+/// The archive of an Alpine root file system: the one that `FLEET_TEST_ALPINE` names, or one that is like it.
+pub(crate) fn alpine() -> PathBuf {
+    std::env::var_os("FLEET_TEST_ALPINE").map_or_else(|| LIKE_ALPINE.archive(), PathBuf::from)
+}
