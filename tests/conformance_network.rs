@@ -440,6 +440,80 @@ fn the_host_is_left_as_it_was() {
     assert_eq!(parameters(), before);
 }
 
+/// The kernel's tables of neighbours as they usually are, and as they were when this goes.
+struct UsualNeighbours(Vec<(String, String)>);
+
+impl UsualNeighbours {
+    const LIMITS: [&str; 3] = ["128", "512", "1024"];
+
+    fn set() -> UsualNeighbours {
+        let before = neighbour_parameters().map(|path| (path.clone(), parameter(&path))).collect();
+        UsualNeighbours::put(
+            neighbour_parameters().zip(UsualNeighbours::LIMITS.map(str::to_owned).into_iter().cycle()),
+        );
+        UsualNeighbours(before)
+    }
+
+    fn put(values: impl Iterator<Item = (String, String)>) {
+        for (path, value) in values {
+            fs::write(format!("/proc/sys/{path}"), value).expect("written");
+        }
+    }
+}
+
+impl Drop for UsualNeighbours {
+    fn drop(&mut self) {
+        UsualNeighbours::put(self.0.iter().cloned());
+    }
+}
+
+fn neighbour_parameters() -> impl Iterator<Item = String> {
+    let of = |family| (1..=3).map(move |number| format!("net/{family}/neigh/default/gc_thresh{number}"));
+    of("ipv4").chain(of("ipv6"))
+}
+
+fn neighbour_limits() -> Vec<String> {
+    neighbour_parameters().map(|path| parameter(&path)).collect()
+}
+
+#[test]
+fn room_for_the_neighbours_of_many_is_made_and_given_back() {
+    let many = |count: usize| -> String {
+        let member = |number| format!("  many-{number}: {{}}\n");
+        let members: String = (1..=count).map(member).collect();
+        let network = "network: {subnet: 10.213.60.0/24, subnet6: auto}";
+        format!("fleet: net\n{network}\ndefaults: {{distro: busybox}}\ncontainers:\n{members}")
+    };
+    // The kernel has them in its first network namespace alone.
+    if !Path::new("/proc/sys/net/ipv4/neigh/default/gc_thresh3").exists() {
+        let world = World::new();
+        let plan = world.write(&many(33)).fleet(&["plan"]).expect(2).stdout;
+        assert!(plan.contains("note: `net.ipv6.neigh.default.gc_thresh3` can only be seen"), "{plan}");
+        assert!(!world.write(&many(32)).fleet(&["plan"]).expect(2).stdout.contains("note:"));
+        return;
+    }
+    let _usual = UsualNeighbours::set();
+    let usual = neighbour_limits();
+    let raised = ["256", "1024", "2048", "256", "1024", "2048"];
+    let world = World::new();
+    world.write(&many(32)).fleet(&["apply"]).expect(0);
+    assert_eq!(neighbour_limits(), usual);
+    world.write(&many(33)).fleet(&["apply"]).expect(0);
+    assert_eq!((world.changes(), neighbour_limits()), (0, raised.map(str::to_owned).to_vec()));
+
+    fs::write("/proc/sys/net/ipv6/neigh/default/gc_thresh3", "1024").expect("written");
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    let words = "~ net.ipv6.neigh.default  gc_thresh3 1024 → 2048: room for the neighbours of 33 links";
+    assert!(plan.contains(words), "{plan}");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!((world.changes(), neighbour_limits()), (0, raised.map(str::to_owned).to_vec()));
+
+    world.write(&many(32)).fleet(&["apply", "-y"]).expect(0);
+    assert_eq!((world.changes(), neighbour_limits()), (0, usual));
+    world.write(&many(33)).fleet(&["apply"]).expect(0);
+    world.destroy();
+}
+
 #[test]
 fn killed_anywhere_and_applied_again_all_is_there_and_then_gone() {
     let world = World::new();

@@ -3,6 +3,9 @@
 mod nets;
 mod world;
 
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+
 use nets::Net;
 use world::{World, eventually, host};
 
@@ -187,6 +190,20 @@ fn crowd_address(number: usize) -> String {
     format!("10.213.{}.{}", 72 + (10 + number) / 256, (10 + number) % 256)
 }
 
+/// How many of `crowd` get an answer of whom `address` says, by their numbers.
+fn answered(crowd: &BTreeMap<String, u64>, address: impl Fn(usize) -> String) -> usize {
+    let pings: Vec<Child> = crowd
+        .iter()
+        .map(|(name, pid)| {
+            let number = name.strip_prefix("crowd-").and_then(|number| number.parse().ok()).expect("a number");
+            let mut ping = Command::new("nsenter");
+            ping.args(["-t", &pid.to_string(), "-n", "ping", "-q", "-c1", "-w20", &address(number)]);
+            ping.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter runs")
+        })
+        .collect();
+    pings.into_iter().filter_map(|mut ping| ping.wait().ok().filter(|status| status.success())).count()
+}
+
 #[test]
 #[ignore = "1100 containers take minutes; `make test-all` runs it"]
 fn more_members_than_a_bridge_has_ports_are_on_one_network() {
@@ -208,6 +225,9 @@ fn more_members_than_a_bridge_has_ports_are_on_one_network() {
         assert_eq!(net.ask("198.18.90.2:8090"), "outside");
     }
     world.sh("crowd-1", "ping -c1 -W5 crowd-1100");
+    // All of them speak at once, each with the host and with another: more neighbours than the kernel usually has room for.
+    assert_eq!(answered(&now, |_| "10.213.72.1".to_owned()), 1100);
+    assert_eq!(answered(&now, |number| crowd_address(number % 1100 + 1)), 1100);
     last.serve("last", "0.0.0.0:80");
     assert_eq!(outside.ask("198.18.90.1:8094"), "last");
     assert_eq!(first.ask("10.213.72.1:8094"), "last");

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::model::{
     Action, Chains, ContainerName, ContainerRecord, ContainerState, Fleet, Hook, Host, ID_RANGE_LENGTH, IdRange,
-    IpFamily, LinkState, NetworkSpec, Ownership, Plan, RunState, StepId, host_table, hosts_digest,
+    IpFamily, LinkSpec, LinkState, NeighbourLimits, NetworkSpec, Ownership, Plan, RunState, StepId, host_table,
+    hosts_digest,
 };
 use fleet::plan::{drift, host_drift, plan, spread};
 use proptest::prelude::*;
@@ -203,6 +204,10 @@ fn assert_as_asked_for(fleet: &Fleet, world: &World) {
     assert_eq!(chains_of(&world.host, |owner| owner == fleet.name.as_str()), fleet.chains());
     for family in IpFamily::ALL {
         assert!(world.host.forwarding.of(family).is_on || !fleet.needs_forwarding(family));
+        let speak = |link: &&LinkSpec| family == IpFamily::Ipv4 || link.address6.is_some();
+        let links = fleet.containers.iter().flat_map(|spec| &spec.links).filter(speak).count();
+        let room = world.host.neighbours.of(family).limits;
+        assert!(room.is_none_or(|room| room.most() >= NeighbourLimits::for_links(links).most()));
     }
     for network in fleet.networks_in_use() {
         let bridge = &world.host.links[&network.bridge];

@@ -10,6 +10,8 @@ mod containers;
 mod host;
 #[path = "plan_cases/ipv6.rs"]
 mod ipv6;
+#[path = "plan_cases/neighbours.rs"]
+mod neighbours;
 #[path = "plan_cases/network.rs"]
 mod network;
 #[path = "plan_cases/power.rs"]
@@ -44,6 +46,9 @@ fn drawn(plan: &Plan) -> String {
     for conflict in &plan.conflicts {
         let _ = writeln!(text, "! {}  {}", conflict.target, conflict.message);
         let _ = writeln!(text, "  hint: {}", conflict.hint);
+    }
+    for note in &plan.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     if text.is_empty() { "nothing to do\n".to_owned() } else { text }
 }

@@ -1,12 +1,13 @@
-//! What a fleet changes of the host's own network: its packet rules, and whether it passes packets on.
+//! What a fleet changes of the host's own network: its packet rules, whether it passes packets on, and how many neighbours
+//! it can have.
 
 use std::fmt::Display;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{FleetName, IpFamily, NetworkName, PerFamily, StepFailure, Traffic};
+use crate::model::{FleetName, IpFamily, NeighbourLimits, NetworkName, PerFamily, StepFailure, Traffic};
 use crate::network;
-use crate::store::{HostChanges, Layout};
+use crate::store::{Changed, HostChanges, Layout};
 
 /// Changes them, and puts them back.
 #[derive(Debug, Clone)]
@@ -15,12 +16,14 @@ pub(super) struct HostNetwork {
     /// Who replaces chains looks first at what others have: the last takes the table along.
     table: Arc<Mutex<()>>,
     changes: PerFamily<HostChanges>,
+    neighbour_changes: PerFamily<HostChanges>,
 }
 
 impl HostNetwork {
     pub(super) fn new(layout: &Layout) -> HostNetwork {
         let changes = PerFamily::each(|family| layout.host_changes(family));
-        HostNetwork { scope: layout.scope(), table: Arc::default(), changes }
+        let neighbour_changes = PerFamily::each(|family| layout.neighbour_changes(family));
+        HostNetwork { scope: layout.scope(), table: Arc::default(), changes, neighbour_changes }
     }
 
     pub(super) fn set_rules(&self, traffic: &Traffic) -> Result<(), StepFailure> {
@@ -81,6 +84,41 @@ impl HostNetwork {
             changes.remove()
         };
         restore().map_err(failed(format!("cannot have the host no longer pass {family} packets on")))
+    }
+
+    /// As with forwarding, what was there before is recorded first, and with it what is about to be there.
+    pub(super) fn set_neighbours(&self, family: IpFamily, limits: NeighbourLimits) -> Result<(), StepFailure> {
+        let changes = self.neighbour_changes.of(family);
+        let set = || {
+            let now = network::read_neighbour_limits(family).ok_or(io::ErrorKind::NotFound)?;
+            let mut changed = changes.load_all()?.unwrap_or_default();
+            if changed.before.is_empty() {
+                changed.before = network::neighbour_parameters(family, now);
+            }
+            for set in network::neighbour_parameters(family, limits) {
+                if !changed.set.contains(&set) {
+                    changed.set.push(set);
+                }
+            }
+            changes.save_all(changed)?;
+            network::set_neighbour_limits(family, limits)
+        };
+        set().map_err(failed(format!("cannot make room for the host's {family} neighbours")))
+    }
+
+    /// What somebody has set meanwhile stays as it is.
+    pub(super) fn restore_neighbours(&self, family: IpFamily) -> Result<(), StepFailure> {
+        let changes = self.neighbour_changes.of(family);
+        let restore = || {
+            if let Some((Changed { before, set }, now)) =
+                changes.load_all()?.zip(network::read_neighbour_limits(family))
+            {
+                let restored = network::restored_neighbour_limits(family, now, &before, &set);
+                network::set_neighbour_limits(family, restored)?;
+            }
+            changes.remove()
+        };
+        restore().map_err(failed(format!("cannot give back the room for the host's {family} neighbours")))
     }
 }
 

@@ -152,6 +152,8 @@ impl HostPerformer {
                 self.host.set_forwarding(*family, followed).map(|()| Vec::new())
             }
             Action::RestoreForwarding(family) => self.host.restore_forwarding(*family).map(|()| Vec::new()),
+            Action::SetNeighbours { family, limits } => self.host.set_neighbours(*family, *limits).map(|()| Vec::new()),
+            Action::RestoreNeighbours(family) => self.host.restore_neighbours(*family).map(|()| Vec::new()),
             Action::FetchImage { source, digest, build } => match self.images.fetch(source, digest, build.as_deref()) {
                 Ok(()) => Ok(Vec::new()),
                 Err(error) => Err(StepFailure::from_error(&error, error.hint())),
@@ -203,6 +205,8 @@ impl Perform for HostPerformer {
             | Action::DeleteRules { .. }
             | Action::SetForwarding { .. }
             | Action::RestoreForwarding(_)
+            | Action::SetNeighbours { .. }
+            | Action::RestoreNeighbours(_)
             | Action::FetchImage { .. }
             | Action::Create(_)
             | Action::Configure(_)

@@ -86,7 +86,12 @@ fn plan_of(steps: &[&str]) -> Plan {
         let after = after.split(',').filter(|id| !id.is_empty()).map(|id| StepId(id.to_owned())).collect();
         Step { id: StepId(id.to_owned()), action, reason: String::new(), consequence: Consequence::None, after }
     };
-    Plan { fleet: "dev".parse().expect("a name"), steps: steps.iter().map(step).collect(), conflicts: Vec::new() }
+    Plan {
+        fleet: "dev".parse().expect("a name"),
+        steps: steps.iter().map(step).collect(),
+        conflicts: Vec::new(),
+        notes: Vec::new(),
+    }
 }
 
 /// Runs the plan; returns what happened, as text, and what came of it.

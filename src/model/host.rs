@@ -6,8 +6,8 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::{
-    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, Listener, MacAddress, PerFamily,
-    Startable,
+    ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, Listener, MacAddress,
+    NeighbourTable, PerFamily, Startable,
 };
 
 /// What a host has: everything that planning needs to know of it.
@@ -23,6 +23,8 @@ pub struct Host {
     pub firewall: Firewall,
     /// Whether it passes packets of each family on from one link to another.
     pub forwarding: PerFamily<Forwarding>,
+    /// How many neighbours of each family it and its containers can have.
+    pub neighbours: PerFamily<NeighbourTable>,
     /// Ports that its processes listen on, if the fleet publishes any.
     pub listeners: Vec<Listener>,
     /// The sources that the fleet names.

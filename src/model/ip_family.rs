@@ -36,6 +36,15 @@ impl IpFamily {
             IpFamily::Ipv6 => "net.ipv6.conf.all.forwarding",
         }
     }
+
+    /// What the kernel's parameters of its table of neighbours begin with.
+    #[must_use]
+    pub fn neighbours(self) -> &'static str {
+        match self {
+            IpFamily::Ipv4 => "net.ipv4.neigh.default",
+            IpFamily::Ipv6 => "net.ipv6.neigh.default",
+        }
+    }
 }
 
 impl fmt::Display for IpFamily {

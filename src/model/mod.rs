@@ -23,6 +23,7 @@ mod limits;
 mod login;
 mod mount;
 mod name;
+mod neighbours;
 mod network;
 mod outcome;
 mod plan;
@@ -60,6 +61,7 @@ pub use limits::{CpuSet, IoLimits, Limits, Weight};
 pub use login::{Login, UnquotablePath};
 pub use mount::{DeviceSpec, MountFault, MountIds, MountSource, MountSpec, MountState};
 pub use name::{ContainerName, FleetName, NameError, NetworkName};
+pub use neighbours::{NeighbourLimits, NeighbourTable};
 pub use network::{
     Destination, Egress, IpvlanMode, LinkSpec, LinkWay, MacAddress, MacvlanMode, NetworkSpec, NetworkState,
     OuterNetwork, USUAL_MTU, bridge_mac, bridge_mark,

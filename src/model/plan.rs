@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Build, ContainerName, ContainerRecord, FleetName, ImageDigest, ImageSource, IpFamily, MacAddress, NetworkName,
-    NetworkSpec, Segment, Traffic,
+    Build, ContainerName, ContainerRecord, FleetName, ImageDigest, ImageSource, IpFamily, MacAddress, NeighbourLimits,
+    NetworkName, NetworkSpec, Segment, Traffic,
 };
 
 /// What it takes to make a host equal a fleet. Steps form a graph without cycles through [`Step::after`].
@@ -18,6 +18,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What stands in the way. A plan with conflicts is shown, never run.
     pub conflicts: Vec<Conflict>,
+    /// What the user should know of it. It keeps nothing from being done.
+    pub notes: Vec<String>,
 }
 
 /// Names a step within its plan: `start:agent-1`.
@@ -94,6 +96,15 @@ pub enum Action {
     },
     /// Put back what was there before, if it is still as fleet set it.
     RestoreForwarding(IpFamily),
+    /// Make room in the kernel's table of neighbours of a family, having recorded what was there before.
+    SetNeighbours {
+        /// The family.
+        family: IpFamily,
+        /// How many it is to take.
+        limits: NeighbourLimits,
+    },
+    /// Put back what was there before, as far as it is still as fleet set it.
+    RestoreNeighbours(IpFamily),
     /// Bring an image into the store and unpack it.
     FetchImage {
         /// From where.
@@ -143,6 +154,8 @@ impl Action {
             Action::DeleteRules { .. } => "delete-rules",
             Action::SetForwarding { .. } => "forwarding",
             Action::RestoreForwarding(_) => "restore-forwarding",
+            Action::SetNeighbours { .. } => "neighbours",
+            Action::RestoreNeighbours(_) => "restore-neighbours",
             Action::FetchImage { .. } => "image",
             Action::Create(_) => "create",
             Action::Configure(_) => "configure",
@@ -166,6 +179,7 @@ impl Action {
             Action::SetRules(traffic) => traffic.bridge.clone(),
             Action::DeleteRules { bridge, .. } | Action::DeleteNetwork { bridge, .. } => bridge.clone(),
             Action::SetForwarding { family, .. } | Action::RestoreForwarding(family) => family.forwarding().to_owned(),
+            Action::SetNeighbours { family, .. } | Action::RestoreNeighbours(family) => family.neighbours().to_owned(),
             Action::FetchImage { source, .. } => source.to_string(),
             Action::Create(record)
             | Action::Configure(record)

@@ -13,6 +13,7 @@ mod links;
 mod listeners;
 mod messages;
 mod namespace;
+mod neighbours;
 mod nft;
 mod parameters;
 mod segment;
@@ -25,6 +26,7 @@ pub use guest_link::{GuestPlace, await_removal, configure_inside, connect_guest,
 pub use guest_links::read_guest_links;
 pub use links::observe;
 pub use listeners::read_listeners;
+pub use neighbours::{neighbour_parameters, read_neighbour_limits, restored_neighbour_limits, set_neighbour_limits};
 pub use nft::{read_firewall, write_chains};
 pub use parameters::{
     Parameters, beside_forwarding, followed_routers, forwards, go_on_following_routers, set_forwarding,

@@ -22,16 +22,16 @@ fn forwarding(family: IpFamily) -> String {
     family.forwarding().replace('.', "/")
 }
 
-fn path(parameter: &str) -> PathBuf {
+pub(super) fn path(parameter: &str) -> PathBuf {
     Path::new("/proc/sys").join(parameter)
 }
 
-fn read(parameter: &str) -> io::Result<String> {
+pub(super) fn read(parameter: &str) -> io::Result<String> {
     Ok(fs::read_to_string(path(parameter))?.trim().to_owned())
 }
 
 /// Writes `value` if it is not there already.
-fn write(parameter: &str, value: &str) -> io::Result<()> {
+pub(super) fn write(parameter: &str, value: &str) -> io::Result<()> {
     if read(parameter)? == value { Ok(()) } else { fs::write(path(parameter), value) }
 }
 

@@ -12,9 +12,11 @@ use std::ops::Range;
 
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
-use crate::model::{ContainerState, Fleet, Forwarding, Host, ImageSource, ImageState, IpFamily, Listener, PerFamily};
+use crate::model::{
+    ContainerState, Fleet, Forwarding, Host, ImageSource, ImageState, IpFamily, Listener, NeighbourTable, PerFamily,
+};
 use crate::network;
-use crate::store::Layout;
+use crate::store::{Changed, HostChanges, Layout};
 
 /// Reads the host, as far as `fleet`, which is under `layout`, is concerned. Only `reach` says whether anything but the host
 /// is asked.
@@ -56,6 +58,10 @@ pub async fn observe(
             ipv4: observe_forwarding(layout, IpFamily::Ipv4)?,
             ipv6: observe_forwarding(layout, IpFamily::Ipv6)?,
         },
+        neighbours: PerFamily {
+            ipv4: observe_neighbours(layout, IpFamily::Ipv4)?,
+            ipv6: observe_neighbours(layout, IpFamily::Ipv6)?,
+        },
         listeners: observe_listeners(fleet),
         images: observed,
         volumes,
@@ -65,11 +71,22 @@ pub async fn observe(
 }
 
 fn observe_forwarding(layout: &Layout, family: IpFamily) -> Result<Forwarding, EngineError> {
-    let changes = layout.host_changes(family);
-    let before = changes
-        .load()
-        .map_err(|error| EngineError::because(format!("cannot read `{}`", changes.path().display()), error))?;
-    Ok(Forwarding { is_on: network::forwards(family), is_recorded: before.is_some() })
+    let changed = changed(&layout.host_changes(family))?;
+    Ok(Forwarding { is_on: network::forwards(family), is_recorded: changed.is_some() })
+}
+
+fn observe_neighbours(layout: &Layout, family: IpFamily) -> Result<NeighbourTable, EngineError> {
+    let limits = network::read_neighbour_limits(family);
+    let changed = changed(&layout.neighbour_changes(family))?;
+    let restored = limits
+        .zip(changed)
+        .map(|(now, Changed { before, set })| network::restored_neighbour_limits(family, now, &before, &set));
+    Ok(NeighbourTable { limits, restored })
+}
+
+fn changed(changes: &HostChanges) -> Result<Option<Changed>, EngineError> {
+    let failed = |error| EngineError::because(format!("cannot read `{}`", changes.path().display()), error);
+    changes.load_all().map_err(failed)
 }
 
 fn observe_listeners(fleet: &Fleet) -> Vec<Listener> {

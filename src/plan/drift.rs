@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::container::{Found, Verdict, find, judge};
 use super::spread::spread;
 use super::steps::Draft;
-use super::{Scene, network, rules, surplus};
+use super::{Scene, neighbours, network, rules, surplus};
 use crate::model::{ContainerName, Fleet, Host};
 
 /// The differences of each container of `fleet` that exists, in the words that [`super::plan`] gives as reasons.
@@ -41,7 +41,9 @@ pub fn host_drift(fleet: &Fleet, host: &Host) -> Vec<String> {
     let mut draft = Draft::default();
     let mut ground = network::ensure(&scene, &mut draft);
     rules::ensure(&scene, &mut ground, &mut draft);
+    neighbours::ensure(&scene, &mut ground, &mut draft);
     rules::delete(&scene, &mut draft);
+    neighbours::restore(&scene, &mut draft);
     network::delete(&scene, &ground, &mut draft);
     let plan = draft.finish(fleet);
     let steps = plan.steps.iter().map(|step| format!("{}: {}", step.action.target(), step.reason));

@@ -17,6 +17,7 @@ mod drift;
 mod handover;
 mod ids;
 mod image;
+mod neighbours;
 mod network;
 mod power;
 mod rules;
@@ -44,6 +45,7 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
     let judged: Vec<_> = fleet.containers.iter().map(|spec| (spec, container::judge(&scene, spec))).collect();
     let mut ground = network::ensure(&scene, &mut draft);
     rules::ensure(&scene, &mut ground, &mut draft);
+    neighbours::ensure(&scene, &mut ground, &mut draft);
     let needed = judged.iter().filter(|(_, verdict)| verdict.needs_image()).map(|(spec, _)| &spec.image);
     let fetches = image::fetch(host, needed, &mut draft);
     let mut changes = change::Changes::new(&scene, draft, &ground, fetches);
@@ -53,6 +55,7 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
     let mut draft = changes.finish();
     surplus::delete_volumes(&scene, &mut draft);
     rules::delete(&scene, &mut draft);
+    neighbours::restore(&scene, &mut draft);
     network::delete(&scene, &ground, &mut draft);
     rules::check(&scene, &mut draft);
     network::check_parents(&scene, &mut draft);

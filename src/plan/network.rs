@@ -20,8 +20,8 @@ pub(super) struct Ground {
     segments: BTreeMap<String, Place>,
     /// Those that make the rules of each network.
     rules: BTreeMap<NetworkName, Place>,
-    /// Those that have the host pass packets on.
-    forwarding: Vec<Place>,
+    /// Those that have the host pass packets on, and know all its neighbours.
+    shared: Vec<Place>,
 }
 
 impl Ground {
@@ -40,9 +40,9 @@ impl Ground {
         self.rules.values().copied()
     }
 
-    /// Notes the step that has the host pass packets on.
-    pub(super) fn has_forwarding(&mut self, step: Place) {
-        self.forwarding.push(step);
+    /// Notes the step that has the host pass packets on, or know all its neighbours.
+    pub(super) fn has_shared(&mut self, step: Place) {
+        self.shared.push(step);
     }
 
     /// Those that the start of a container waits for that is as `spec`.
@@ -50,7 +50,7 @@ impl Ground {
         let networks = spec.links.iter().map(|link| &link.network);
         let own = networks.flat_map(|name| [self.bridges.get(name), self.rules.get(name)]);
         let segments = spec.links.iter().filter_map(|link| self.segments.get(&link.parent));
-        own.flatten().chain(segments).chain(&self.forwarding).copied()
+        own.flatten().chain(segments).chain(&self.shared).copied()
     }
 }
 

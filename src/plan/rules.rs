@@ -55,7 +55,7 @@ fn set_forwarding(scene: &Scene, family: IpFamily, ground: &mut Ground, draft: &
     let step = draft.add(action, reasons.join(", "), Consequence::None);
     // Nothing is passed on that the rules do not know.
     draft.wait(step, ground.rules());
-    ground.has_forwarding(step);
+    ground.has_shared(step);
 }
 
 fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &mut Draft) {

@@ -16,6 +16,7 @@ pub(super) struct Draft {
     /// For each step, those it waits for.
     after: Vec<BTreeSet<Place>>,
     conflicts: Vec<Conflict>,
+    notes: Vec<String>,
 }
 
 impl Draft {
@@ -39,6 +40,11 @@ impl Draft {
         }
     }
 
+    /// Notes what the user should know.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// The places of the steps whose action passes `test`.
     pub(super) fn places(&self, test: impl Fn(&Action) -> bool) -> Vec<Place> {
         (0..self.steps.len()).filter(|place| test(&self.steps[*place].action)).map(Place).collect()
@@ -54,7 +60,8 @@ impl Draft {
             step.after = self.after[place].iter().map(|other| ids[other.0].clone()).collect();
             step
         };
-        Plan { fleet: fleet.name.clone(), steps: order.into_iter().map(&mut take).collect(), conflicts: self.conflicts }
+        let steps = order.into_iter().map(&mut take).collect();
+        Plan { fleet: fleet.name.clone(), steps, conflicts: self.conflicts, notes: self.notes }
     }
 
     /// Kahn's algorithm; of the steps that wait for nothing more, the one added first comes first.

@@ -76,7 +76,10 @@ impl Kind {
             | Action::DeleteSegment(_)
             | Action::SetRules(_)
             | Action::DeleteRules { .. } => Kind::Network,
-            Action::SetForwarding { .. } | Action::RestoreForwarding(_) => Kind::Parameter,
+            Action::SetForwarding { .. }
+            | Action::RestoreForwarding(_)
+            | Action::SetNeighbours { .. }
+            | Action::RestoreNeighbours(_) => Kind::Parameter,
             Action::FetchImage { .. } => Kind::Image,
             Action::DeleteVolume(_) => Kind::Volume,
             Action::Create(_)
@@ -194,6 +197,8 @@ fn creation(steps: &[&Step]) -> String {
             | Action::DeleteRules { .. }
             | Action::SetForwarding { .. }
             | Action::RestoreForwarding(_)
+            | Action::SetNeighbours { .. }
+            | Action::RestoreNeighbours(_)
             | Action::FetchImage { .. }
             | Action::DeleteVolume(_) => {}
         }

@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
-    Plan { fleet: "dev".parse().expect("a name"), steps, conflicts: Vec::new() }
+    Plan { fleet: "dev".parse().expect("a name"), steps, conflicts: Vec::new(), notes: Vec::new() }
 }
 
 pub(super) fn step(action: Action, reason: &str, consequence: Consequence) -> Step {

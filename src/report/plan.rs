@@ -39,6 +39,9 @@ pub(crate) fn plan(plan: &Plan, folding: Folding, palette: Palette) -> String {
         }
         text.push('\n');
     }
+    for note in &plan.notes {
+        let _ = writeln!(text, "  {} {note}", palette.paint(Tone::Strong, "note:"));
+    }
     text + &summary + "\n"
 }
 
@@ -172,6 +175,17 @@ mod tests {
         ▶ d  start: stopped
         + e  clear away: half made, create from busybox
         Plan: 1 to create, 1 to change, 1 to rebuild, 1 to destroy, 1 to start.
+        ");
+    }
+
+    #[test]
+    fn notes_stand_below_what_is_done() {
+        let start = step(Action::Start("d".parse().expect("a name")), "stopped", Consequence::None);
+        let noted = Plan { notes: vec!["it may not be enough".to_owned()], ..plan_of(vec![start]) };
+        insta::assert_snapshot!(plan(&noted, Folding::Folded, Palette::Plain), @r"
+        ▶ d  start: stopped
+          note: it may not be enough
+        Plan: 0 to create, 0 to change, 0 to rebuild, 0 to destroy, 1 to start.
         ");
     }
 

@@ -11,6 +11,7 @@ pub(crate) struct PlanJson {
     changes: usize,
     steps: Vec<StepJson>,
     conflicts: Vec<ConflictJson>,
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,6 +39,7 @@ impl PlanJson {
             changes: plan.steps.len(),
             steps: plan.steps.iter().map(StepJson::new).collect(),
             conflicts: plan.conflicts.iter().map(ConflictJson::new).collect(),
+            notes: plan.notes.clone(),
         }
     }
 }
@@ -74,7 +76,7 @@ mod tests {
         let plan = plan_of(vec![step(start, "stopped", Consequence::None)]);
         let one = concat!(
             r#"{"fleet":"dev","changes":1,"steps":[{"id":"start:agent-1","action":"start","target":"agent-1","#,
-            r#""reason":"stopped","consequence":"","after":[]}],"conflicts":[]}"#
+            r#""reason":"stopped","consequence":"","after":[]}],"conflicts":[],"notes":[]}"#
         );
         let text = |plans| serde_json::to_string(&OneOrMany::new(plans)).expect("it serialises");
         assert_eq!(text(vec![PlanJson::new(&plan)]), one);

@@ -122,6 +122,15 @@ impl Layout {
         }))
     }
 
+    /// What the kernel's table of neighbours of `family` was like before it was given more room.
+    #[must_use]
+    pub fn neighbour_changes(&self, family: IpFamily) -> HostChanges {
+        HostChanges::new(self.state.join(match family {
+            IpFamily::Ipv4 => "neighbours.json",
+            IpFamily::Ipv6 => "neighbours6.json",
+        }))
+    }
+
     /// The secret that SSH host keys are derived from.
     #[must_use]
     pub fn secret(&self) -> PathBuf {

@@ -10,7 +10,7 @@ mod stored_image;
 mod volumes;
 
 pub use atomic::{publish_dir, sync_file_system_of, write_atomic, write_volatile};
-pub use host_changes::HostChanges;
+pub use host_changes::{Changed, HostChanges};
 pub use layout::Layout;
 pub use lock::{HostLock, LockError};
 pub use stored_image::{Lower, StoredRoot, layer_trees};

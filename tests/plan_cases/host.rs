@@ -221,6 +221,8 @@ fn records_of(plan: &Plan) -> Vec<(String, u32)> {
         | Action::DeleteRules { .. }
         | Action::SetForwarding { .. }
         | Action::RestoreForwarding(_)
+        | Action::SetNeighbours { .. }
+        | Action::RestoreNeighbours(_)
         | Action::FetchImage { .. }
         | Action::Configure(_)
         | Action::SetLimits(_)

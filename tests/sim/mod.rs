@@ -12,8 +12,8 @@ use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
     Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestNetwork, GuestSpec, Hook, Host,
     ID_RANGE_LENGTH, ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress,
-    MonitorState, MountSource, MountSpec, NetworkName, NetworkSpec, Outcome, Ownership, Plan, RunState, Running,
-    Segment, Step, StepFailure, TableState, Traffic,
+    MonitorState, MountSource, MountSpec, NeighbourLimits, NetworkName, NetworkSpec, Outcome, Ownership, Plan,
+    RunState, Running, Segment, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -107,6 +107,8 @@ impl World {
             Action::DeleteRules { fleet, network, .. } => Ok(delete_rules(fleet.clone(), network.clone())),
             Action::SetForwarding { family, followed } => Ok(set_forwarding(*family, followed.clone())),
             Action::RestoreForwarding(family) => Ok(restore_forwarding(*family)),
+            Action::SetNeighbours { family, limits } => self.set_neighbours(*family, *limits),
+            Action::RestoreNeighbours(family) => Ok(restore_neighbours(*family)),
             Action::FetchImage { digest, .. } => Ok(fetch(digest.clone())),
             Action::Create(record) => self.create((**record).clone()),
             Action::Configure(record) => self.configure((**record).clone()),
@@ -152,6 +154,20 @@ impl World {
                 world.host.links.entry(name).or_insert(bare);
             }),
             Box::new(move |world| drop(world.host.links.insert(other_name, whole))),
+        ])
+    }
+
+    fn set_neighbours(&self, family: IpFamily, limits: NeighbourLimits) -> Result<Vec<Event>, String> {
+        let now = self.host.neighbours.of(family).limits.ok_or("the table cannot be set here")?;
+        if limits.is_below(now) {
+            return Err("somebody else would miss what is there".to_owned());
+        }
+        Ok(vec![
+            Box::new(move |world| {
+                let table = world.host.neighbours.of_mut(family);
+                table.restored = table.restored.or(table.limits);
+            }),
+            Box::new(move |world| world.host.neighbours.of_mut(family).limits = Some(limits)),
         ])
     }
 
@@ -464,6 +480,17 @@ fn restore_forwarding(family: IpFamily) -> Vec<Event> {
     vec![
         Box::new(move |world| world.host.forwarding.of_mut(family).is_on = false),
         Box::new(move |world| world.host.forwarding.of_mut(family).is_recorded = false),
+    ]
+}
+
+/// A kill in the middle leaves a record of what is still so.
+fn restore_neighbours(family: IpFamily) -> Vec<Event> {
+    vec![
+        Box::new(move |world| {
+            let table = world.host.neighbours.of_mut(family);
+            table.limits = table.restored.or(table.limits);
+        }),
+        Box::new(move |world| world.host.neighbours.of_mut(family).restored = None),
     ]
 }
 

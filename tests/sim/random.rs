@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use fleet::model::{
     Bytes, ContainerSpec, ContainerState, Cpus, Egress, Fleet, Forwarding, GuestLink, Host, ID_POOL, ImageSource,
-    ImageState, Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NetworkSpec,
-    Ownership, PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Running, Segment, Startable,
-    TableState, Weight, hosts_digest,
+    ImageState, Init, InitKind, LinkSpec, LinkState, MacAddress, MonitorState, MountFault, MountState, NeighbourLimits,
+    NeighbourTable, NetworkSpec, Ownership, PerFamily, PortForward, Protocol, Restart, Restarting, RunState, Running,
+    Segment, Startable, TableState, Weight, hosts_digest,
 };
 use proptest::prelude::*;
 
@@ -230,6 +230,8 @@ enum Rules {
     Absent,
     OthersToo,
     NotPassing,
+    /// Whether fleet has made room for some.
+    FewNeighbours(bool),
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -239,6 +241,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         1 => Just(Rules::Absent),
         1 => Just(Rules::OthersToo),
         1 => Just(Rules::NotPassing),
+        1 => any::<bool>().prop_map(Rules::FewNeighbours),
     ]
 }
 
@@ -246,6 +249,7 @@ impl Rules {
     fn give(self, fleet: &Fleet, host: &mut Host) {
         let mut chains = fleet.chains();
         host.forwarding = PerFamily::each(|_| Forwarding { is_on: true, is_recorded: true });
+        host.neighbours = PerFamily::each(|_| NeighbourTable { limits: Some(NeighbourLimits::USUAL), restored: None });
         match self {
             Rules::Ready => {}
             Rules::Flushed => chains.values_mut().for_each(|chain| chain.rules.clear()),
@@ -255,6 +259,11 @@ impl Rules {
                 chains.extend(other.chains());
             }
             Rules::NotPassing => host.forwarding = PerFamily::default(),
+            Rules::FewNeighbours(restored) => {
+                let limits = Some(NeighbourLimits([4, 16, 64]));
+                let restored = restored.then_some(NeighbourLimits([4, 8, 32]));
+                host.neighbours = PerFamily::each(|_| NeighbourTable { limits, restored });
+            }
         }
         if !chains.is_empty() {
             host.firewall.table = TableState::Ours;

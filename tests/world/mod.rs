@@ -20,6 +20,10 @@ fn host_lock() -> String {
 /// Whether the host passes packets of each family on.
 const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 
+/// How many neighbours of each family there can be; not in all network namespaces.
+const NEIGHBOURS: [&str; 2] =
+    ["/proc/sys/net/ipv4/neigh/default/gc_thresh3", "/proc/sys/net/ipv6/neigh/default/gc_thresh3"];
+
 /// Steps that no container has a part in.
 const OF_THE_HOST: [&str; 5] = ["network", "delete-network", "rules", "delete-rules", "forwarding"];
 
@@ -264,11 +268,12 @@ pub(crate) fn links() -> Vec<String> {
     links
 }
 
-/// The host's packet rules, and whether it passes packets of each family on.
+/// The host's packet rules, whether it passes packets of each family on, and how many neighbours it can have.
 pub(crate) fn traffic() -> String {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("nft is installed");
     let forwarding = FORWARDING.map(|path| fs::read_to_string(path).expect("readable"));
-    forwarding.concat() + &String::from_utf8_lossy(&output.stdout)
+    let neighbours = NEIGHBOURS.map(|path| fs::read_to_string(path).unwrap_or_default());
+    forwarding.concat() + &neighbours.concat() + &String::from_utf8_lossy(&output.stdout)
 }
 
 pub(crate) fn names_in(dir: &Path) -> Vec<String> {
