@@ -4,7 +4,8 @@ mod nets;
 mod world;
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::io::Read as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nets::Net;
 use world::{World, eventually, host};
@@ -127,6 +128,56 @@ fn who_comes_and_goes_leaves_the_others_where_they_are() {
     world.destroy();
 }
 
+/// How many ports each bridge has had at most, by its name, by what was `heard` of links (`ip -o monitor link`).
+fn most_ports(heard: &str) -> BTreeMap<String, usize> {
+    let (mut ports, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for line in heard.lines() {
+        let (is_gone, line) = line.strip_prefix("Deleted ").map_or((false, line), |line| (true, line));
+        let mut words = line.split_whitespace();
+        let Some(index) = words.next() else { continue };
+        let master = words.skip_while(|word| *word != "master").nth(1);
+        match master {
+            Some(master) if !is_gone => drop(ports.insert(index.to_owned(), master.to_owned())),
+            Some(_) | None => drop(ports.remove(index)),
+        }
+        for bridge in ports.values() {
+            let now = ports.values().filter(|other| *other == bridge).count();
+            let most: &mut usize = most.entry(bridge.clone()).or_default();
+            *most = now.max(*most);
+        }
+    }
+    most
+}
+
+#[test]
+fn all_members_are_replaced_without_more_than_a_bridge_takes_at_any_time() {
+    let world = World::new();
+    world.write(&wide(4, "")).fleet(&["apply"]).expect(0);
+    let segment = segments().remove(0);
+    let mut monitor =
+        Command::new("ip").args(["-o", "monitor", "link"]).stdout(Stdio::piped()).spawn().expect("ip runs");
+    let mut heard = monitor.stdout.take().expect("piped");
+    // It is listening when it has said something.
+    eventually("it listens", || {
+        Net::of_host().ip("link set lo mtu 65535");
+        Net::of_host().ip("link set lo mtu 65536");
+        rustix::io::ioctl_fionread(&heard).is_ok_and(|bytes| bytes > 0)
+    });
+    let other = wide(4, "").replace("  wide-", "  other-").replace("10.213.66.1", "10.213.66.2");
+    // One after the other in the order of the plan, in which those who come stand before those who go.
+    world.write(&other).fleet(&["apply", "-y", "--jobs", "1"]).expect(0);
+    assert_eq!((world.changes(), segments()), (0, vec![segment.clone()]));
+    monitor.kill().expect("it runs");
+    monitor.wait().expect("waited");
+    let mut text = String::new();
+    heard.read_to_string(&mut text).expect("text");
+    let most = most_ports(&text);
+    // Two members, and on the network's own bridge the end of a pair.
+    assert_eq!(most.len(), 2, "{text}");
+    assert!(most.iter().all(|(bridge, most)| *most <= 2 + usize::from(*bridge != segment)), "{most:?}\n{text}");
+    world.destroy();
+}
+
 #[test]
 fn a_segment_that_was_broken_by_hand_is_mended() {
     let world = World::new();
@@ -201,7 +252,7 @@ fn answered(crowd: &BTreeMap<String, u64>, address: impl Fn(usize) -> String) ->
             ping.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter runs")
         })
         .collect();
-    pings.into_iter().filter_map(|mut ping| ping.wait().ok().filter(|status| status.success())).count()
+    pings.into_iter().filter_map(|mut ping| ping.wait().ok()).filter(ExitStatus::success).count()
 }
 
 #[test]

@@ -88,10 +88,10 @@ impl HostNetwork {
 
     /// As with forwarding, what was there before is recorded first, and with it what is about to be there.
     pub(super) fn set_neighbours(&self, family: IpFamily, limits: NeighbourLimits) -> Result<(), StepFailure> {
-        let changes = self.neighbour_changes.of(family);
+        let records = self.neighbour_changes.of(family);
         let set = || {
             let now = network::read_neighbour_limits(family).ok_or(io::ErrorKind::NotFound)?;
-            let mut changed = changes.load_all()?.unwrap_or_default();
+            let mut changed = records.load_all()?.unwrap_or_default();
             if changed.before.is_empty() {
                 changed.before = network::neighbour_parameters(family, now);
             }
@@ -100,7 +100,7 @@ impl HostNetwork {
                     changed.set.push(set);
                 }
             }
-            changes.save_all(changed)?;
+            records.save_all(changed)?;
             network::set_neighbour_limits(family, limits)
         };
         set().map_err(failed(format!("cannot make room for the host's {family} neighbours")))

@@ -65,7 +65,7 @@ impl<'a> Changes<'a> {
     /// Adds the deletions, and the waits between containers.
     pub(super) fn finish(mut self) -> Draft {
         surplus::delete(self.scene, &mut self.draft, &mut self.handover);
-        self.handover.settle(&mut self.draft);
+        self.handover.settle(self.scene, &mut self.draft);
         self.draft
     }
 

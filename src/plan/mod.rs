@@ -20,6 +20,7 @@ mod image;
 mod neighbours;
 mod network;
 mod power;
+mod room;
 mod rules;
 mod segments;
 mod spread;

@@ -97,6 +97,31 @@ fn who_leaves_moves_nobody() {
 }
 
 #[test]
+fn who_comes_to_a_full_bridge_waits_for_one_who_goes() {
+    let mut fleet = fleet_of("bxyzv");
+    for (spec, place) in fleet.containers.iter_mut().zip(50..) {
+        spec.links[0].address = format!("10.42.0.{place}/24").parse().ok();
+    }
+    let plan = drawn(&fleet, &spread_host(&fleet_of("abcd")));
+    let starts: Vec<&str> = plan.lines().filter(|line| line.contains("start:")).collect();
+    insta::assert_snapshot!(starts.join("\n"), @r"
+    + start:v  it is new  after [segment:segment-2, rules:fleet0, create:v]
+    + start:x  it is new  after [rules:fleet0, create:x, stop:a]
+    + start:y  it is new  after [rules:fleet0, create:y, stop:c]
+    + start:z  it is new  after [rules:fleet0, create:z, stop:d]
+    ");
+    // Who stops and starts again takes nobody's place, and nobody waits where there is room.
+    let mut host = spread_host(&fleet_of("abc"));
+    super::running(&mut host, "a").is_stopping = true;
+    let plan = drawn(&fleet_of("abd"), &host);
+    let starts: Vec<&str> = plan.lines().filter(|line| line.contains("start:")).collect();
+    insta::assert_snapshot!(starts.join("\n"), @r"
+    + start:a  hosts: members changed, it was being stopped  (Restart)  after [configure:a]
+    + start:d  it is new  after [create:d]
+    ");
+}
+
+#[test]
 fn a_segment_goes_with_its_last_member() {
     insta::assert_snapshot!(drawn(&fleet_of("ab"), &spread_host(&fleet_of("abc"))), @r"
     + rules:fleet0  packet rules -members on the way to their network -past their network  (Live)
