@@ -4,7 +4,7 @@ mod nets;
 mod world;
 
 use std::fs;
-use std::net::{Ipv6Addr, SocketAddrV6, TcpListener};
+use std::net::{Ipv6Addr, SocketAddrV6};
 use std::time::Duration;
 
 use nets::Net;
@@ -147,51 +147,6 @@ fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
     assert_eq!(reached(), ["", ""]);
     drop(guest);
     world.destroy();
-}
-
-#[test]
-fn published_ports_are_reached_from_every_side() {
-    let world = World::new();
-    let outside = Net::outside();
-    let ports = r#", ports: ["8980:80", "[2001:db8:90::1]:8982:80", "8953:53/udp", "8960-8961:90-91", "0.0.0.0:8983:80", "[::]:8984:80"]"#;
-    let text = two(SUBNET, &format!("{IP6}{ports}"));
-    world.write(&text).fleet(&["apply"]).expect(0);
-    assert_eq!(world.changes(), 0);
-    let (a, b, here) = (guest(&world, "six-a"), guest(&world, "six-b"), Net::of_host());
-    for port in ["80", "90"] {
-        a.serve("a", &format!("[::]:{port}"));
-    }
-    a.serve("91", "[::]:91");
-    a.serve_udp("a", "[::]:53");
-    for net in [&*outside, &here, &b] {
-        for port in ["8980", "8982", "8960", "8984"] {
-            assert_eq!(net.ask(&format!("[{HOST}]:{port}")), "a", "{port}");
-        }
-        assert_eq!(net.ask(&format!("[{HOST}]:8961")), "91");
-        assert_eq!(net.ask_udp(&format!("[{HOST}]:8953")), "a");
-        assert_eq!(net.ask(&format!("[{HOST}]:8983")), "", "it is published for IPv4 only");
-    }
-    assert_eq!(b.ask(&format!("[{GATEWAY}]:8980")), "a");
-    assert_eq!(b.ask(&format!("[{GATEWAY}]:8982")), "", "it is published on one address only");
-    // One for IPv6 alone is none of IPv4, and one on all addresses is both.
-    assert_eq!((here.ask("127.0.0.1:8984"), here.ask("127.0.0.1:8980")), (String::new(), "a".to_owned()));
-    // Whoever tries the loopback of IPv6 first is told at once, and goes on to the other.
-    assert_eq!(here.ask("[::1]:8980"), "");
-    world.write(&two(SUBNET, IP6)).apply_live();
-    assert_eq!(here.ask(&format!("[{HOST}]:8980")), "");
-    drop((a, b));
-    world.destroy();
-}
-
-#[test]
-fn a_port_that_a_process_has_is_refused_before_anything_is_done() {
-    let world = World::new();
-    let taken = TcpListener::bind("[::1]:0").expect("a port");
-    let number = taken.local_addr().expect("an address").port();
-    world.write(&two(SUBNET, &format!("{IP6}, ports: ['{number}:80']")));
-    let refused = world.fleet(&["apply"]).expect(1).stderr;
-    assert!(refused.contains(&format!("a process of the host listens on port {number}/tcp of ::1")), "{refused}");
-    world.assert_nothing_left();
 }
 
 #[test]

@@ -185,44 +185,6 @@ fn a_connection_does_not_outlive_what_allowed_it() {
 }
 
 #[test]
-fn published_ports_are_reached_from_every_side() {
-    let world = World::new();
-    let outside = Net::outside();
-    let ports = r#", ports: ["8980:80", "127.0.0.1:8981:81", "198.18.90.1:8982:80", "8953:53/udp", "8970-8972:8970-8972",
-        "8960-8961:90-91"]"#;
-    world.write(&two("", ports)).fleet(&["apply"]).expect(0);
-    assert_eq!(world.changes(), 0);
-    let (a, b, here) = (guest(&world, "net-a"), guest(&world, "net-b"), Net::of_host());
-    for port in ["80", "81", "8970", "8972", "90"] {
-        a.serve("a", &format!("0.0.0.0:{port}"));
-    }
-    a.serve("91", "0.0.0.0:91");
-    a.serve_udp("a", "0.0.0.0:53");
-
-    let tcp = |net: &Net, address: &str| net.ask(address);
-    for net in [&*outside, &here, &b] {
-        assert_eq!(tcp(net, "198.18.90.1:8980"), "a");
-        assert_eq!(tcp(net, "198.18.90.1:8982"), "a");
-        assert_eq!(net.ask_udp("198.18.90.1:8953"), "a");
-        assert_eq!(tcp(net, "198.18.90.1:8970"), "a");
-        assert_eq!(tcp(net, "198.18.90.1:8972"), "a");
-        assert_eq!(tcp(net, "198.18.90.1:8960"), "a");
-        assert_eq!(tcp(net, "198.18.90.1:8961"), "91");
-        assert_eq!(tcp(net, "198.18.90.1:8981"), "", "it is published on the loopback only");
-        assert_eq!(tcp(net, "198.18.90.1:8973"), "");
-    }
-    assert_eq!(b.ask("10.213.60.1:8980"), "a");
-    // On the host's loopback, too, and only for the host.
-    assert_eq!(here.ask("127.0.0.1:8980"), "a");
-    assert_eq!(here.ask("127.0.0.1:8981"), "a");
-    assert_eq!(here.ask_udp("127.0.0.1:8953"), "a");
-    assert_eq!(here.ask("127.0.0.1:8982"), "", "it is published on one address only");
-    // Links go when nobody holds their networks any more.
-    drop((a, b));
-    world.destroy();
-}
-
-#[test]
 fn the_hosts_loopback_stays_its_own() {
     let world = World::new();
     let secret = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -250,49 +212,6 @@ fn the_hosts_loopback_stays_its_own() {
 }
 
 #[test]
-fn ports_change_while_containers_run() {
-    let world = World::new();
-    world.write(&two(", bridge: fleetports0", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
-    assert_eq!(parameter("net/ipv4/conf/fleetports0/route_localnet"), "1");
-    let (a, here) = (guest(&world, "net-a"), Net::of_host());
-    a.serve("eighty", "0.0.0.0:80");
-    a.serve("ninety", "0.0.0.0:90");
-    assert_eq!(here.ask("127.0.0.1:8980"), "eighty");
-    world.write(&two(", bridge: fleetports0", ", ports: ['8980:90', '8981:80']")).apply_live();
-    assert_eq!((here.ask("127.0.0.1:8980"), here.ask("127.0.0.1:8981")), ("ninety".to_owned(), "eighty".to_owned()));
-    world.write(&two(", bridge: fleetports0", "")).apply_live();
-    assert_eq!(here.ask("127.0.0.1:8980"), "");
-    assert_eq!(parameter("net/ipv4/conf/fleetports0/route_localnet"), "0");
-    // Its link goes when nobody holds its network any more.
-    drop(a);
-    world.destroy();
-}
-
-#[test]
-fn ports_that_are_taken_are_refused_before_anything_is_done() {
-    let world = World::new();
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let number = taken.local_addr().expect("an address").port();
-    world.write(&two("", &format!(", ports: ['{number}:80']")));
-    let refused = world.fleet(&["apply"]).expect(1).stderr;
-    let message = format!("a process of the host listens on port {number}/tcp of 127.0.0.1");
-    assert!(refused.contains(&message), "{refused}");
-    world.assert_nothing_left();
-    // On another address it is nobody's.
-    world.write(&two("", &format!(", ports: ['198.18.90.1:{number}:80']"))).fleet(&["plan"]).expect(2);
-
-    world.write(&two("", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
-    let other = "fleet: other\nnetwork: {subnet: 10.213.61.0/24}\ncontainers:\n  \
-                 other-a: {distro: busybox, ports: ['8970-8990:8970-8990']}\n";
-    fs::write(world.dir.path().join("other.yaml"), other).expect("written");
-    let refused = world.fleet(&["apply", "other.yaml"]).expect(1).stderr;
-    assert!(refused.contains("port 8980/tcp of the host is published by `net-a` of fleet `net` already"), "{refused}");
-    let together = world.fleet(&["validate", "fleet.yaml", "other.yaml"]).expect(64).stderr;
-    assert!(together.contains("port 8980/tcp of the host is in `fleet.yaml` already"), "{together}");
-    world.destroy();
-}
-
-#[test]
 fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
     let world = World::new();
     let outside = Net::outside();
@@ -316,7 +235,7 @@ fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
     a.ip("route del 10.213.60.12");
 
     // A port that somebody set free is seen, and caught again.
-    let port = port_of(&world, "net-a");
+    let port = world.port_of("net-a");
     host("bridge", &["link", "set", "dev", &port, "isolated", "off"]);
     let plan = world.fleet(&["plan"]).expect(2).stdout;
     assert!(plan.contains("net-a is not kept from other members  (live)"), "{plan}");
@@ -594,11 +513,4 @@ fn parameters() -> Vec<(String, String)> {
 fn tables() -> Vec<String> {
     let listed = host("nft", &["list", "tables"]);
     listed.lines().filter_map(|line| line.strip_prefix("table ")).map(str::to_owned).collect()
-}
-
-/// The host's end of a container's link.
-fn port_of(world: &World, name: &str) -> String {
-    let record = fs::read_to_string(world.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
-    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
-    record["spec"]["links"][0]["host_name"].as_str().expect("a name").to_owned()
 }

@@ -21,7 +21,8 @@ use super::remotes::Remotes;
 use super::scalar;
 use crate::model::{
     ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, IpFamily, LinkSpec, LinkWay,
-    MacAddress, MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, PerFamily, native_architecture,
+    MacAddress, MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, PerFamily, PortForward, PortMode,
+    native_architecture,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -300,7 +301,12 @@ impl Site<'_> {
     fn container(&self, group: &Group, name: &ContainerName) -> Option<ContainerSpec> {
         let keys = &group.keys;
         let links = group.links.iter().enumerate().map(|(position, link)| self.link(link, position, name));
-        let links: Vec<LinkSpec> = links.collect::<Option<_>>()?;
+        let mut links: Vec<LinkSpec> = links.collect::<Option<_>>()?;
+        let ports: Vec<PortForward> = keys.ports.value().into_iter().flatten().map(|port| port.value).collect();
+        if let Some(published) = links.iter_mut().find(|link| self.network(link.network.as_str()).is_some()) {
+            // An isolated port gets nothing from itself either.
+            published.port.hairpin = !published.port.isolated && ports.iter().any(PortForward::is_reachable);
+        }
         let dns = links.iter().filter_map(|link| self.dns(&link.network));
         let dns = dns.into_iter().find(|dns| !dns.is_empty());
         let image = ImageSource::clone(keys.image.value()?);
@@ -327,7 +333,7 @@ impl Site<'_> {
             security: keys.security.security(),
             mounts: keys.mounts.value().cloned().unwrap_or_default(),
             devices: keys.devices.value().cloned().unwrap_or_default(),
-            ports: keys.ports.value().into_iter().flatten().map(|port| port.value).collect(),
+            ports,
         })
     }
 
@@ -358,7 +364,7 @@ impl Site<'_> {
             gateway6: None,
             mac: mac(self.fleet, link, name),
             mtu: network.mtu,
-            isolated: network.isolated,
+            port: PortMode { isolated: network.isolated, hairpin: false },
         };
         Some(link.addressed(addresses, gateways))
     }
@@ -394,7 +400,7 @@ impl Site<'_> {
             gateway6: None,
             mac: mac(self.fleet, link, name),
             mtu: outer.mtu,
-            isolated: false,
+            port: PortMode::default(),
         };
         link.addressed(addresses, gateways)
     }

@@ -100,10 +100,10 @@ impl LinkSpec {
             && (self.way == LinkWay::Bridge || self.parent == other.parent)
     }
 
-    /// Whether a guest that was given `other` has it. Of ports that are kept from each other the guest knows nothing.
+    /// Whether a guest that was given `other` has it. Of what bridges do with their ports the guest knows nothing.
     #[must_use]
     pub fn is_given_as(&self, other: &LinkSpec) -> bool {
-        *self == LinkSpec { isolated: self.isolated, ..other.clone() }
+        *self == LinkSpec { port: self.port, ..other.clone() }
     }
 }
 
@@ -226,7 +226,7 @@ fn host_faults(spec: &LinkSpec, link: &GuestLink, host: &BTreeMap<String, LinkSt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Ipv6Use, LinkKind, MacvlanMode, NetworkName};
+    use crate::model::{Ipv6Use, LinkKind, MacvlanMode, NetworkName, PortMode};
 
     fn spec(name: &str, way: LinkWay, parent: &str) -> LinkSpec {
         LinkSpec {
@@ -241,7 +241,7 @@ mod tests {
             gateway6: None,
             mac: MacAddress::derive(&[name]),
             mtu: None,
-            isolated: false,
+            port: PortMode::default(),
         }
     }
 
@@ -273,7 +273,7 @@ mod tests {
             alias: None,
             mtu: 1500,
             group: 0,
-            isolated: false,
+            port: PortMode::default(),
             ipv6: Ipv6Use::Off,
             follows_router: false,
             loopback: false,

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     ContainerName, ContainerState, Firewall, ImageDigest, ImageSource, ImageState, Listener, MacAddress,
-    NeighbourTable, PerFamily, Startable,
+    NeighbourTable, PerFamily, PortMode, Startable,
 };
 
 /// What a host has: everything that planning needs to know of it.
@@ -65,8 +65,8 @@ pub struct LinkState {
     pub mtu: u32,
     /// The group of links that it is in.
     pub group: u32,
-    /// As a port of a bridge: whether the bridge keeps it from other isolated ports.
-    pub isolated: bool,
+    /// As a port of a bridge: what the bridge does with it.
+    pub port: PortMode,
     /// Of a bridge: what the host does with IPv6 on it.
     pub ipv6: Ipv6Use,
     /// Whether the kernel has an address or a route from a router that advertises itself there, and would hear of no more

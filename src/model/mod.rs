@@ -64,7 +64,7 @@ pub use name::{ContainerName, FleetName, NameError, NetworkName};
 pub use neighbours::{NeighbourLimits, NeighbourTable};
 pub use network::{
     Destination, Egress, IpvlanMode, LinkSpec, LinkWay, MacAddress, MacvlanMode, NetworkSpec, NetworkState,
-    OuterNetwork, USUAL_MTU, bridge_mac, bridge_mark,
+    OuterNetwork, PortMode, USUAL_MTU, bridge_mac, bridge_mark,
 };
 pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};

@@ -332,9 +332,23 @@ pub struct LinkSpec {
     /// How long its packets may be, in bytes; whatever is usual if nothing is given.
     #[serde(default)]
     pub mtu: Option<u32>,
-    /// Whether the bridge keeps it from other isolated ports.
-    #[serde(default)]
+    /// What the bridge is to do with the port that is its host end.
+    #[serde(flatten)]
+    pub port: PortMode,
+}
+
+/// What a bridge does with a port of its own beside what bridges do (`ip link set type bridge_slave`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PortMode {
+    /// It keeps it from other isolated ones.
     pub isolated: bool,
+    /// It sends back by it what came by it, if that is where it is to go.
+    ///
+    /// Where bridges show their packets to the packet filter (`bridge-nf-call-iptables`), a published port is translated on
+    /// the bridge, and whoever asks for his own would not be answered otherwise. But he hears all that he says to
+    /// everybody, so that it is for those alone who publish something.
+    pub hairpin: bool,
 }
 
 impl LinkSpec {

@@ -7,7 +7,8 @@
 //! routes between would take a route and an answer to ARP for each member instead, and keep broadcasts apart.
 
 use super::{
-    Fleet, FleetName, LinkKind, LinkSpec, LinkState, MacAddress, NetworkName, NetworkSpec, bridge_mac, hex, stable_hash,
+    Fleet, FleetName, LinkKind, LinkSpec, LinkState, MacAddress, NetworkName, NetworkSpec, PortMode, bridge_mac, hex,
+    stable_hash,
 };
 
 /// So many members are ports of one bridge where nothing else is said: those of a network's own bridge and the ends of
@@ -108,6 +109,12 @@ impl NetworkSpec {
     #[must_use]
     pub fn pair_mtu(&self) -> u32 {
         self.mtu.unwrap_or(0).max(1500)
+    }
+
+    /// What its own bridge is to do with its ports that lead to segments: their members are kept from others, or not.
+    #[must_use]
+    pub fn port_of_segment(&self) -> PortMode {
+        PortMode { isolated: self.isolated, hairpin: false }
     }
 
     /// So many members it can have.

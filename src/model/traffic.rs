@@ -1,12 +1,13 @@
 //! The packet rules that the networks of a fleet ask for.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
 use super::{
     Chain, Chains, ContainerSpec, Egress, Fleet, FleetName, Hook, IpFamily, NetworkName, NetworkSpec, PortForward,
-    Protocol, Rule, Segment,
+    PortMode, Protocol, Rule, Segment,
 };
 
 /// The host's own loopback addresses.
@@ -25,8 +26,8 @@ pub struct Traffic {
     pub chains: Chains,
     /// Whether the bridge takes packets from and to the host's loopback addresses.
     pub loopback: bool,
-    /// Ports of the bridge that are to be kept from each other, or no longer.
-    pub ports: Vec<(String, bool)>,
+    /// Ports of the bridge that it is to treat otherwise.
+    pub ports: Vec<(String, PortMode)>,
 }
 
 impl Fleet {
@@ -49,7 +50,7 @@ impl Fleet {
             (Hook::Arriving, [on_segments(&segments), arriving(network, &forwards)].concat()),
             (Hook::Prerouting, published(forwards.iter().filter(|forward| forward.port.is_reachable()))),
             (Hook::Output, published(forwards.iter())),
-            (Hook::Forward, [beyond_segments(&segments), passing(network)].concat()),
+            (Hook::Forward, [beyond_segments(&segments), to_oneself(network, &forwards), passing(network)].concat()),
             (Hook::Postrouting, leaving(network, &forwards)),
         ];
         let filled = parts.into_iter().filter(|(_, rules)| !rules.is_empty());
@@ -179,10 +180,24 @@ fn passing(network: &NetworkSpec) -> Vec<Rule> {
     rules
 }
 
+/// An isolated member reaches its own published ports, if no others'. Where bridges show their packets to the packet filter
+/// (`bridge-nf-call-iptables`) it does not: such a bridge turns to its own ports at once what a published port leads to one
+/// of them, and isolation ends it there.
+fn to_oneself(network: &NetworkSpec, forwards: &[Forward<'_>]) -> Vec<Rule> {
+    if !network.isolated {
+        return Vec::new();
+    }
+    let own: BTreeSet<IpAddr> =
+        forwards.iter().filter(|forward| forward.port.is_reachable()).map(|forward| forward.address).collect();
+    let to_itself = |address: IpAddr| {
+        let rule = Rule::new("a member's own published ports").from_link(&network.bridge).to_link(&network.bridge);
+        rule.source(address).destination(address).sent_elsewhere().accept()
+    };
+    own.into_iter().map(to_itself).collect()
+}
+
 /// The host passes on what members send to each other's addresses by way of it, past the isolation of their ports.
-/// Where bridges show their packets to the packet filter (`bridge-nf-call-iptables`), it sees all that they send. Such a
-/// bridge turns to its own ports at once what a published port leads to one of them, and isolation ends it there, which
-/// is why published ports are nothing for isolated members anywhere.
+/// Where bridges show their packets to the packet filter, it sees all that they send.
 fn between_members(network: &NetworkSpec) -> Vec<Rule> {
     let comment = if network.isolated { "members are isolated" } else { "members reach each other" };
     let between = Rule::new(comment).from_link(&network.bridge).to_link(&network.bridge);

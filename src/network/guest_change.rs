@@ -22,7 +22,9 @@ use super::links::{read_links_named, read_links_without_addresses};
 use super::namespace::within;
 use super::parameters::{announcing, set_ipv6, with_promotion};
 use super::socket::RouteSocket;
-use crate::model::{GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, USUAL_MTU, host_end};
+use crate::model::{
+    GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, PortMode, USUAL_MTU, host_end,
+};
 
 /// Gives the container whose network namespace is `namespace` the links `wanted`. It was given `given`, of which
 /// nothing stays that is not wanted.
@@ -180,8 +182,8 @@ impl Change<'_> {
                 set(&mut self.host, wanted.build()).map_err(failed(operation()))?;
                 has_changed = true;
             }
-            if is_moved && spec.isolated {
-                super::traffic::isolate(&spec.host_name, true).map_err(failed(operation()))?;
+            if is_moved && spec.port != PortMode::default() {
+                super::traffic::set_port_mode(&spec.host_name, spec.port).map_err(failed(operation()))?;
             }
         }
         if has_changed { self.look() } else { Ok(()) }

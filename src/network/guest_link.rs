@@ -16,8 +16,8 @@ use rtnetlink::{LinkIpVlan, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVet
 use super::address::{address_message, default_route_message};
 use super::parameters::set_ipv6;
 use super::socket::RouteSocket;
-use super::traffic::isolate;
-use crate::model::{IpvlanMode, LOOPBACK, LinkSpec, LinkWay, MacvlanMode, USUAL_MTU};
+use super::traffic::set_port_mode;
+use crate::model::{IpvlanMode, LOOPBACK, LinkSpec, LinkWay, MacvlanMode, PortMode, USUAL_MTU};
 
 /// Where a container's links are born.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ fn ipvlan_mode(mode: IpvlanMode) -> IpVlanMode {
 }
 
 /// Makes a pair: the host end, a port of the bridge and up, and the other end
-/// inside. A left-over of the same name is replaced. Isolation takes a second request.
+/// inside. A left-over of the same name is replaced. What the bridge is to do with its port takes a second request.
 ///
 /// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
 fn make_port(link: &LinkSpec, bridge: u32, place: GuestPlace<'_>) -> io::Result<()> {
@@ -102,7 +102,7 @@ fn make_port(link: &LinkSpec, bridge: u32, place: GuestPlace<'_>) -> io::Result<
     pair.attributes.extend(link.mtu.filter(|mtu| *mtu > USUAL_MTU).map(LinkAttribute::Mtu));
     let mut socket = RouteSocket::open()?;
     let made = make_pair(&mut socket, pair, &link.host_name);
-    if link.isolated { made.and_then(|()| isolate(&link.host_name, true)) } else { made }
+    if link.port == PortMode::default() { made } else { made.and_then(|()| set_port_mode(&link.host_name, link.port)) }
 }
 
 fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io::Result<()> {

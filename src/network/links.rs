@@ -18,7 +18,7 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 use super::NetworkError;
 use super::parameters::{follows_routers, ipv6_use, takes_loopback};
 use super::socket::RouteSocket;
-use crate::model::{Ipv6Use, LinkKind, LinkState, MacAddress};
+use crate::model::{Ipv6Use, LinkKind, LinkState, MacAddress, PortMode};
 
 /// Links by name, and routes with the links that they lead to.
 type LinksAndRoutes = (BTreeMap<String, LinkState>, Vec<(IpNet, String)>);
@@ -154,7 +154,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
         alias: None,
         mtu: 0,
         group: 0,
-        isolated: false,
+        port: PortMode::default(),
         ipv6: Ipv6Use::Off,
         follows_router: false,
         loopback: false,
@@ -179,7 +179,9 @@ fn read_info(link: &mut LinkState, info: &LinkInfo) {
         LinkInfo::Kind(InfoKind::Bridge) => link.kind = LinkKind::Bridge,
         LinkInfo::Kind(InfoKind::Veth) => link.kind = LinkKind::Veth,
         LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
-            link.isolated = port.contains(&InfoBridgePort::Isolated(true));
+            let has = |setting| port.contains(&setting);
+            let (isolated, hairpin) = (has(InfoBridgePort::Isolated(true)), has(InfoBridgePort::HairpinMode(true)));
+            link.port = PortMode { isolated, hairpin };
         }
         _ => {}
     }

@@ -9,8 +9,8 @@ use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use super::NetworkError;
 use super::links::{connect, read_links};
 use super::parameters::set_ipv6;
-use super::traffic::isolate;
-use crate::model::{FleetName, LinkState, NetworkSpec, Segment};
+use super::traffic::set_port_mode;
+use crate::model::{FleetName, LinkState, NetworkSpec, PortMode, Segment};
 
 /// Makes the segment `segment` of the network `network` of `fleet`, or mends ours. A pair that is not as it should be is
 /// made anew, its other links stay.
@@ -105,8 +105,9 @@ async fn make_pair(handle: &Handle, network: &NetworkSpec, segment: &Segment) ->
         let failed = NetworkError::request(format!("cannot make `{}` a port of `{bridge}`", end.name));
         handle.link().set(port).execute().await.map_err(failed)?;
     }
-    if network.isolated {
-        isolate(&outer.name, true).map_err(because(format!("cannot isolate the link `{}`", outer.name)))?;
+    let mode = network.port_of_segment();
+    if mode != PortMode::default() {
+        set_port_mode(&outer.name, mode).map_err(because(format!("cannot set the port `{}` up", outer.name)))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use super::nft::write_chains;
 use super::parameters::{set_loopback, takes_loopback};
 use super::socket::RouteSocket;
-use crate::model::{Chains, NetworkName, Traffic};
+use crate::model::{Chains, NetworkName, PortMode, Traffic};
 
 /// Makes the host's rules for the network those of `traffic`; `scope` is the root's.
 ///
@@ -24,8 +24,8 @@ pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
     if traffic.loopback {
         set_loopback(bridge, true)?;
     }
-    for (port, is_isolated) in &traffic.ports {
-        match isolate(port, *is_isolated) {
+    for (port, mode) in &traffic.ports {
+        match set_port_mode(port, *mode) {
             // Its container ended meanwhile; what starts it again knows better.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
             other => other?,
@@ -42,9 +42,10 @@ pub fn remove_traffic(scope: &str, fleet: &str, network: &NetworkName, bridge: &
     write_chains(scope, fleet, network, &Chains::new())
 }
 
-/// Has a bridge keep its port `link` from other isolated ones, or no longer.
-pub(super) fn isolate(link: &str, is_isolated: bool) -> io::Result<()> {
-    let message = LinkBridgePort::new(if_nametoindex(link)?).isolated(is_isolated).build();
+/// Has a bridge do with its port `link` what `mode` says.
+pub(super) fn set_port_mode(link: &str, mode: PortMode) -> io::Result<()> {
+    let port = LinkBridgePort::new(if_nametoindex(link)?);
+    let message = port.isolated(mode.isolated).hairpin(mode.hairpin).build();
     // Of requests about a link that is there only this one looks at what it is as a port (`rtnl_newlink`).
     RouteSocket::open()?.request(RouteNetlinkMessage::NewLink(message), 0)
 }

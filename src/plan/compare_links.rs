@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::compare::{Differences, Remedy};
-use crate::model::{ContainerSpec, GuestNetwork, Host, IpFamily, IpvlanMode, LinkSpec, LinkWay, MacvlanMode};
+use crate::model::{ContainerSpec, GuestNetwork, Host, IpFamily, IpvlanMode, LinkSpec, LinkWay, MacvlanMode, PortMode};
 
 pub(super) fn compare(found: &mut Differences, before: &ContainerSpec, after: &ContainerSpec) {
     let (old, new) = (&before.links, &after.links);
@@ -63,7 +63,8 @@ fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
         gateway6,
         mac,
         mtu,
-        isolated,
+        // That it hears itself comes and goes with what is published, which is told of.
+        port: PortMode { isolated, hairpin: _ },
     } = new;
     let remedy = Remedy::SetLinksAndConfigure;
     let field = |field: &str| if network.is_default() { field.to_owned() } else { format!("{network}: {field}") };
@@ -85,7 +86,7 @@ fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
     found.compare(remedy, &field("mtu"), &or_none(old.mtu.as_ref()), &or_none(mtu.as_ref()));
     found.compare(remedy, &field("link"), &old.host_name, host_name);
     // Of a running one it is set with the rules; this is for its next start.
-    found.compare(Remedy::Configure, &field("isolated"), &old.isolated, isolated);
+    found.compare(Remedy::Configure, &field("isolated"), &old.port.isolated, isolated);
 }
 
 fn way_word(way: LinkWay) -> String {

@@ -6,8 +6,8 @@ use super::network::{Ground, unused_reason};
 use super::steps::Draft;
 use super::{Scene, conflict};
 use crate::model::{
-    Action, Chains, Consequence, Hook, IpFamily, Listener, NetworkName, NetworkSpec, Ownership, PortForward, Rule,
-    RunState, Traffic, port_comment,
+    Action, Chains, Consequence, Hook, IpFamily, Listener, NetworkName, NetworkSpec, Ownership, PortForward, PortMode,
+    Rule, RunState, Traffic, port_comment,
 };
 
 /// So many rules are named in a reason; of more, their number is told.
@@ -64,10 +64,13 @@ fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &
     let mut reasons = Vec::new();
     reasons.extend(difference(&found, &wanted));
     let ports = ports(scene, network);
-    reasons.extend(ports_words(&ports));
+    reasons.extend(isolation_words(&ports));
+    // With other reasons it goes without saying, as what follows does.
+    if !ports.is_empty() && reasons.is_empty() {
+        reasons.push("ports of the bridge are not as they were set".to_owned());
+    }
     let loopback = scene.fleet.is_on_loopback(network);
     let takes_loopback = scene.host.links.get(&network.bridge).is_some_and(|link| link.loopback);
-    // With other reasons it goes without saying.
     if takes_loopback != loopback && reasons.is_empty() {
         let word = if loopback { "takes no" } else { "takes" };
         reasons.push(format!("bridge {word} packets of the host's loopback"));
@@ -79,7 +82,7 @@ fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &
             bridge: network.bridge.clone(),
             chains: wanted,
             loopback,
-            ports: ports.into_iter().map(|(port, _, is_isolated)| (port, is_isolated)).collect(),
+            ports: ports.into_iter().map(|port| (port.link, port.wanted)).collect(),
         };
         let step = draft.add(Action::SetRules(Box::new(traffic)), reasons.join(", "), consequence(scene));
         draft.wait(step, ground.bridge(&network.name));
@@ -173,9 +176,17 @@ fn difference(found: &Chains, wanted: &Chains) -> Option<String> {
     })
 }
 
-/// Ports of the network's bridge that are not isolated and should be, or the other way round: link, container, what it
-/// should be.
-fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<(String, String, bool)> {
+/// A port of a network's bridge that the bridge is to treat otherwise.
+struct Port {
+    link: String,
+    /// Whose it is.
+    owner: String,
+    now: PortMode,
+    wanted: PortMode,
+}
+
+/// Those of the network's bridge, and of its segments' bridges.
+fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<Port> {
     let mut ports = Vec::new();
     for spec in &scene.fleet.containers {
         let Some(wanted) = spec.link_to(&network.name) else { continue };
@@ -188,25 +199,28 @@ fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<(String, String, bool)> {
                 (Ownership::Ours(_) | Ownership::Foreign, _) => false,
             }
         });
-        let link = scene.host.links.get(&wanted.host_name);
-        if runs && link.is_some_and(|link| link.isolated != wanted.isolated) {
-            ports.push((wanted.host_name.clone(), spec.name.to_string(), wanted.isolated));
+        if let Some(found) = scene.host.links.get(&wanted.host_name).filter(|_| runs) {
+            let (link, owner) = (wanted.host_name.clone(), spec.name.to_string());
+            ports.push(Port { link, owner, now: found.port, wanted: wanted.port });
         }
     }
     // A segment reaches only the host by its network's own bridge if its members do.
     for segment in scene.fleet.segments_of(network) {
-        let link = scene.host.links.get(&segment.outer.name);
-        if link.is_some_and(|link| segment.outer.is(&segment.outer.name, link) && link.isolated != network.isolated) {
-            ports.push((segment.outer.name, segment.bridge, network.isolated));
+        let found = scene.host.links.get(&segment.outer.name);
+        if let Some(found) = found.filter(|link| segment.outer.is(&segment.outer.name, link)) {
+            let (link, owner) = (segment.outer.name, segment.bridge);
+            ports.push(Port { link, owner, now: found.port, wanted: network.port_of_segment() });
         }
     }
+    ports.retain(|port| port.now != port.wanted);
     ports
 }
 
-fn ports_words(ports: &[(String, String, bool)]) -> Option<String> {
-    let (_, _, should) = ports.first()?;
-    let (is, not) = (if ports.len() == 1 { "is" } else { "are" }, if *should { " not" } else { "" });
-    let names: Vec<&str> = ports.iter().take(MOST_NAMED).map(|(_, name, _)| name.as_str()).collect();
+fn isolation_words(ports: &[Port]) -> Option<String> {
+    let ports: Vec<&Port> = ports.iter().filter(|port| port.now.isolated != port.wanted.isolated).collect();
+    let should = ports.first()?.wanted.isolated;
+    let (is, not) = (if ports.len() == 1 { "is" } else { "are" }, if should { " not" } else { "" });
+    let names: Vec<&str> = ports.iter().take(MOST_NAMED).map(|port| port.owner.as_str()).collect();
     let more = if ports.len() > MOST_NAMED { ", …" } else { "" };
     Some(format!("{}{more} {is}{not} kept from other members", names.join(", ")))
 }

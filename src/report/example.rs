@@ -6,8 +6,8 @@ use super::{FleetLogins, LoginState, StateWord};
 use crate::model::{
     Action, Bytes, Consequence, ContainerRecord, ContainerSpec, ContainerState, Cpus, Egress, EngineKind, Fleet,
     GuestSpec, Host, IdRange, ImageDigest, ImageSource, Init, InitKind, Limits, LinkSpec, LinkWay, Login, MacAddress,
-    MachineId, MonitorState, NetworkName, NetworkSpec, Ownership, Plan, Restart, RunState, Running, SecuritySpec, Step,
-    StepId, UserSpec,
+    MachineId, MonitorState, NetworkName, NetworkSpec, Ownership, Plan, PortMode, Restart, RunState, Running,
+    SecuritySpec, Step, StepId, UserSpec,
 };
 
 pub(super) fn plan_of(steps: Vec<Step>) -> Plan {
@@ -43,7 +43,7 @@ pub(super) fn spec(name: &str) -> ContainerSpec {
             gateway6: None,
             mac: MacAddress::derive(&[name]),
             mtu: None,
-            isolated: false,
+            port: PortMode::default(),
         }],
         is_on_host_network: false,
         guest: GuestSpec {

@@ -180,7 +180,7 @@ fn isolated_members_are_kept_from_segments_too() {
     let mut fleet = fleet_of("abc");
     let host = spread_host(&fleet);
     fleet.networks[0].isolated = true;
-    fleet.containers.iter_mut().for_each(|spec| spec.links[0].isolated = true);
+    fleet.containers.iter_mut().for_each(|spec| spec.links[0].port.isolated = true);
     insta::assert_snapshot!(drawn(&fleet, &host), @r"
     + rules:fleet0  packet rules +members are isolated -members reach each other, a, b, c, … are not kept from other members  (Live)
     + configure:a  isolated false → true  (Live)

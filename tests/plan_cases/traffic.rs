@@ -183,11 +183,26 @@ fn members_become_isolated_live() {
     let mut fleet = one();
     let host = converged_host(&fleet);
     fleet.networks[0].isolated = true;
-    fleet.containers[0].links[0].isolated = true;
+    fleet.containers[0].links[0].port.isolated = true;
     insta::assert_snapshot!(planned(&fleet, &host), @r"
     + rules:fleet0  packet rules +members are isolated -members reach each other, a is not kept from other members  (Live)
     + configure:a  isolated false → true  (Live)
     ");
+}
+
+#[test]
+fn who_publishes_hears_himself_by_his_bridge() {
+    let mut fleet = one();
+    let before = converged_host(&fleet);
+    fleet.containers[0].ports = vec![port(8080)];
+    fleet.containers[0].links[0].port.hairpin = true;
+    insta::assert_snapshot!(planned(&fleet, &before), @r"
+    + rules:fleet0  packet rules +the host's loopback is its own +port 8080/tcp to a:80 +published ports, from a member and 1 more  (Live)
+    + configure:a  ports +8080:80/tcp  (Live)
+    ");
+    let mut host = converged_host(&fleet);
+    host.links.get_mut("fl-a").expect("its end").port.hairpin = false;
+    insta::assert_snapshot!(planned(&fleet, &host), @"+ rules:fleet0  ports of the bridge are not as they were set  (Live)");
 }
 
 #[test]

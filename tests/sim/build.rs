@@ -9,7 +9,8 @@ use fleet::model::{
     Fleet, FleetName, GuestLink, GuestNetwork, GuestSpec, Host, ID_POOL, ID_RANGE_LENGTH, IdRange, ImageDigest,
     ImageSource, ImageState, Init, Ipv6Use, LOOPBACK, Limits, LinkKind, LinkSpec, LinkState, LinkWay, MacAddress,
     MachineId, Member, MonitorState, MountSource, MountSpec, MountState, NetworkName, NetworkSpec, Ownership, PairEnd,
-    Restart, RunState, Running, SecuritySpec, Segment, bridge_mac, bridge_mark, host_table, hosts_digest, stable_hash,
+    PortMode, Restart, RunState, Running, SecuritySpec, Segment, bridge_mac, bridge_mark, host_table, hosts_digest,
+    stable_hash,
 };
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -75,7 +76,7 @@ pub(crate) fn link_to(network: &NetworkSpec, inside: &str, container: &str, last
         gateway6: None,
         mac: MacAddress::derive(&["link", container, network.name.as_str()]),
         mtu: None,
-        isolated: network.isolated,
+        port: PortMode { isolated: network.isolated, hairpin: false },
     }
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn spec(name: &str, last: u8) -> ContainerSpec {
             gateway6: None,
             mac: MacAddress::derive(&["link", name]),
             mtu: None,
-            isolated: false,
+            port: PortMode::default(),
         }],
         is_on_host_network: false,
         guest: GuestSpec {
@@ -281,15 +282,15 @@ pub(crate) fn segment(network: &NetworkSpec, segment: &Segment) -> BTreeMap<Stri
         speaks_arp: false,
         ..link()
     };
-    let end = |end: &PairEnd, of: &str, isolated| {
+    let end = |end: &PairEnd, of: &str, port| {
         let kind = LinkKind::Veth;
         let mtu = network.pair_mtu();
-        (
-            end.name.clone(),
-            LinkState { kind, mac: Some(end.mac), controller: Some(of.to_owned()), isolated, mtu, ..link() },
-        )
+        (end.name.clone(), LinkState { kind, mac: Some(end.mac), controller: Some(of.to_owned()), port, mtu, ..link() })
     };
-    let ends = [end(&segment.inner, &segment.bridge, false), end(&segment.outer, &network.bridge, network.isolated)];
+    let ends = [
+        end(&segment.inner, &segment.bridge, PortMode::default()),
+        end(&segment.outer, &network.bridge, network.port_of_segment()),
+    ];
     ends.into_iter().chain([(segment.bridge.clone(), bridge)]).collect()
 }
 
@@ -301,7 +302,7 @@ pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
         mac: Some(link_spec.host_mac()),
         kind: LinkKind::Veth,
         controller: Some(link_spec.parent.clone()),
-        isolated: link_spec.isolated,
+        port: link_spec.port,
         ..link()
     }
 }
@@ -320,7 +321,7 @@ fn link() -> LinkState {
         alias: None,
         mtu: 1500,
         group: 0,
-        isolated: false,
+        port: PortMode::default(),
         ipv6: Ipv6Use::Off,
         follows_router: false,
         loopback: false,

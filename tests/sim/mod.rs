@@ -188,9 +188,9 @@ impl World {
             }),
             Box::new(move |world| {
                 world.host.links.get_mut(&bridge).expect("it was there").loopback = loopback;
-                for (port, is_isolated) in ports {
+                for (port, mode) in ports {
                     if let Some(link) = world.host.links.get_mut(&port) {
-                        link.isolated = is_isolated;
+                        link.port = mode;
                     }
                 }
             }),

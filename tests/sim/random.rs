@@ -92,6 +92,7 @@ impl Access {
                 // Each address has a port of its own.
                 let host = 8000 + u16::from(spec.address().expect("it has one").octets()[3]);
                 spec.ports.push(PortForward { address: None, host, guest: 80, count: 1, protocol: Protocol::Tcp });
+                spec.links[0].port.hairpin = true;
             }
         }
     }

@@ -138,6 +138,13 @@ impl World {
         self.container(name)["pid"].as_u64().unwrap_or_else(|| panic!("`{name}` has no pid"))
     }
 
+    /// The host's end of the first link of container `name`.
+    pub(crate) fn port_of(&self, name: &str) -> String {
+        let record = fs::read_to_string(self.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
+        let record: Value = serde_json::from_str(&record).expect("JSON");
+        record["spec"]["links"][0]["host_name"].as_str().expect("a name").to_owned()
+    }
+
     /// The process of each container that runs, by name.
     pub(crate) fn pids(&self) -> BTreeMap<String, u64> {
         let status = self.fleet(&["status", "-o", "json"]).expect(0).json();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::{GuestError, HostKey, HostTables, Occasion, provision};
 use crate::model::{
     ContainerRecord, ContainerSpec, EngineKind, GuestSpec, IdRange, ImageDigest, ImageSource, Init, Limits, LinkSpec,
-    LinkWay, MachineId, Member, NetworkName, Restart, SecuritySpec, UserSpec,
+    LinkWay, MachineId, Member, NetworkName, PortMode, Restart, SecuritySpec, UserSpec,
 };
 use crate::sys::RootDir;
 
@@ -149,7 +149,7 @@ fn record(users: Vec<UserSpec>, ssh_keys: &[&str]) -> ContainerRecord {
             gateway6: None,
             mac: "02:00:00:00:00:05".parse().expect("an address"),
             mtu: None,
-            isolated: false,
+            port: PortMode::default(),
         }],
         is_on_host_network: false,
         guest,

@@ -103,7 +103,10 @@ fn the_smallest_fleet_derives_all_the_rest() {
                             ],
                         ),
                         mtu: None,
-                        isolated: false,
+                        port: PortMode {
+                            isolated: false,
+                            hairpin: false,
+                        },
                     },
                 ],
                 is_on_host_network: false,

@@ -43,7 +43,7 @@ containers:
     storage eth0 br-storage 10.50.0.7/24 10.50.0.1 ce:d8:83:ad:df:9d
     default eth1 fbde3214ee34 10.42.0.204/24 - 8e:52:54:2a:c3:ab
     ");
-    assert!(fleet.containers[1].links[1].isolated && !fleet.containers[1].links[0].isolated);
+    assert!(fleet.containers[1].links[1].port.isolated && !fleet.containers[1].links[0].port.isolated);
     let names: Vec<&str> = fleet.networks.iter().map(|network| network.name.as_str()).collect();
     assert_eq!(names, ["default", "storage", "derived"]);
     let used: Vec<&str> = fleet.networks_in_use().map(|network| network.name.as_str()).collect();
@@ -226,4 +226,24 @@ containers:
     11:57 no port of `f` can be published: fleet makes none of its networks (add a network of the fleet's own to `networks`)
     13:37 the address 10.9.0.8 of `h` is that of `g` in line 12
     ");
+}
+
+#[test]
+fn who_publishes_something_hears_himself_on_the_link_that_it_leads_to() {
+    let fleet = accepted(
+        "fleet: dev
+networks: {lan: {parent: br0, subnet: 10.9.0.0/24}, apart: {isolated: true}}
+defaults: {distro: busybox}
+containers:
+  a: {networks: [{network: lan, ip: 10.9.0.7}, default], ports: ['80:80']}
+  b: {networks: [apart, default], ports: ['81:80']}
+  c: {ports: ['127.0.0.1:82:80']}
+  d: {}
+",
+    );
+    let hairpin =
+        |place: usize| -> Vec<bool> { fleet.containers[place].links.iter().map(|link| link.port.hairpin).collect() };
+    assert_eq!(hairpin(0), [false, true]);
+    assert_eq!(hairpin(1), [false, false], "an isolated port gets nothing from itself");
+    assert_eq!((hairpin(2), hairpin(3)), (vec![false], vec![false]), "only the host reaches the one, nobody the other");
 }
