@@ -48,6 +48,11 @@ fn port(text: &str) -> Result<PortForward, Complaint> {
         return Err(bad("it does not say which port of the host leads to which of the container".to_owned()));
     };
     let address = address.map(address_of_host).transpose().map_err(bad)?;
+    if address == Some(Ipv6Addr::LOCALHOST.into()) {
+        let rest = text.split_once("]:").map_or(text, |(_, rest)| rest);
+        let hint = format!("write `127.0.0.1:{rest}`, or `{rest}` for all other addresses of the host");
+        return Err(bad("the kernel lets no answer from another link get to ::1".to_owned()).hint(hint));
+    }
     let (host, count) = range(host).map_err(bad)?;
     let (guest, guests) = range(guest).map_err(bad)?;
     if count != guests {
@@ -60,14 +65,11 @@ fn port(text: &str) -> Result<PortForward, Complaint> {
     Ok(PortForward { address, host, guest, count, protocol })
 }
 
-/// `127.0.0.1` or `[::1]`.
+/// `127.0.0.1` or `[2001:db8::1]`.
 fn address_of_host(text: &str) -> Result<IpAddr, String> {
     if let Some(address) = text.strip_prefix('[') {
         let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
         let address = address.ok_or_else(|| format!("`{text}` is not an IPv6 address in brackets"))?;
-        if address.is_loopback() {
-            return Err("the kernel lets no answer from another link get to ::1".to_owned());
-        }
         return Ok(address.into());
     }
     let why = if text.contains(':') { "is an IPv6 address without brackets" } else { "is not an IPv4 address" };

@@ -38,7 +38,7 @@ fn what_is_no_published_port_says_why() {
     3:81 `:80` is not a published port: `` is not a whole number from 1 to 65535 (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
     3:88 `80:80/tpc` is not a published port: the protocol `tpc` is neither `tcp` nor `udp` (did you mean `tcp`?)
     3:101 `x:80:80` is not a published port: `x` is not an IPv4 address (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
-    3:110 `[::1]:80:80` is not a published port: the kernel lets no answer from another link get to ::1 (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
+    3:110 `[::1]:80:80` is not a published port: the kernel lets no answer from another link get to ::1 (write `127.0.0.1:80:80`, or `80:80` for all other addresses of the host)
     3:125 `1-1000:2001-3000` is not a published port: a range of more than 256 ports keeps its numbers (write `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, `8000-8010:8000-8010` or `53:53/udp`)
     ");
     insta::assert_snapshot!(ports("8080:80"), @"3:31 `ports` must be a list (write `ports: [ITEM, …]`)");
