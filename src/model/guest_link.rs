@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{LinkSpec, LinkState, LinkWay, MacAddress};
+use super::{LinkSpec, LinkState, LinkWay, MacAddress, USUAL_MTU};
 
 /// The network namespace of a running container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +100,37 @@ impl LinkSpec {
             && (self.way == LinkWay::Bridge || self.parent == other.parent)
     }
 
+    /// The link-layer address that it has of its own: a share that has its parent's has no other.
+    #[must_use]
+    pub fn own_mac(&self) -> Option<MacAddress> {
+        match self.way {
+            LinkWay::Bridge | LinkWay::Macvlan(_) => Some(self.mac),
+            LinkWay::Ipvlan(_) => None,
+        }
+    }
+
     /// Whether a guest that was given `other` has it. Of what bridges do with their ports the guest knows nothing.
     #[must_use]
     pub fn is_given_as(&self, other: &LinkSpec) -> bool {
         *self == LinkSpec { port: self.port, ..other.clone() }
+    }
+}
+
+impl GuestLink {
+    /// The link `index` as it is when it has just been made as `spec`.
+    #[must_use]
+    pub fn just_made(spec: &LinkSpec, index: u32) -> GuestLink {
+        GuestLink {
+            index,
+            name: spec.name.clone(),
+            way: Some(spec.way),
+            beyond: None,
+            mac: spec.own_mac(),
+            up: false,
+            mtu: spec.mtu.unwrap_or(USUAL_MTU),
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+        }
     }
 }
 
@@ -160,9 +187,8 @@ impl GuestNetwork {
         if link.name != spec.name {
             faults.push(LinkFault::Renamed(link.name.clone()));
         }
-        // A share that has its parent's address has no other.
-        let is_own = !matches!(spec.way, LinkWay::Ipvlan(_));
-        faults.extend(link.mac.filter(|mac| is_own && *mac != spec.mac).map(LinkFault::OtherMac));
+        let own = spec.own_mac();
+        faults.extend(link.mac.filter(|mac| own.is_some_and(|own| *mac != own)).map(LinkFault::OtherMac));
         if spec.mtu.is_some_and(|mtu| mtu != link.mtu) {
             faults.push(LinkFault::OtherMtu(link.mtu));
         }

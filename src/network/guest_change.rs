@@ -6,24 +6,21 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::NetworkError;
-use super::address::{address_message, default_route_message};
+use super::announce::{Sockets, announce};
 use super::guest_link::{GuestPlace, connect_guest, remove_link};
 use super::guest_links::read_one;
+use super::guest_setup::{self, bring_up, ignoring, set};
 use super::links::{read_links_named, read_links_without_addresses};
 use super::namespace::within;
-use super::parameters::{announcing, set_ipv6, with_promotion};
 use super::socket::RouteSocket;
 use crate::model::{
-    GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, PortMode, USUAL_MTU, host_end,
+    GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, MacAddress, PortMode, USUAL_MTU,
+    host_end,
 };
 
 /// Gives the container whose network namespace is `namespace` the links `wanted`. It was given `given`, of which
@@ -52,8 +49,8 @@ struct Change<'a> {
     /// Links of the host, as far as they matter here.
     ends: BTreeMap<String, LinkState>,
     seen: GuestNetwork,
-    /// Links, with their numbers, that others are to be told of.
-    announced: Vec<(u32, LinkSpec)>,
+    /// Links, with their numbers and link-layer addresses, that others are to be told of.
+    announced: Vec<(u32, LinkSpec, MacAddress)>,
 }
 
 type Changed = Result<(), NetworkError>;
@@ -192,66 +189,20 @@ impl Change<'_> {
     /// Sets the guest's ends up, and what they have of addresses.
     fn set_up(&mut self) -> Changed {
         if !self.seen.has_loopback() {
-            let up = LinkMessageBuilder::<LinkUnspec>::default().index(LOOPBACK).up().build();
-            set(&mut self.guest, up).map_err(failed("cannot bring up the loopback"))?;
+            bring_up(&mut self.guest, LOOPBACK).map_err(failed("cannot bring up the loopback"))?;
         }
         for (spec, link) in self.found() {
             let former: Vec<LinkSpec> = self.former(&spec).cloned().collect();
-            let operation = || format!("cannot set up the link `{}`", spec.name);
-            self.set_up_link(&spec, &link, &former).map_err(failed(operation()))?;
-        }
-        Ok(())
-    }
-
-    fn set_up_link(&mut self, spec: &LinkSpec, link: &GuestLink, former: &[LinkSpec]) -> io::Result<()> {
-        let has_own_mac = !matches!(spec.way, LinkWay::Ipvlan(_));
-        let mut wanted = LinkMessageBuilder::<LinkUnspec>::default().index(link.index);
-        let is_other = has_own_mac && link.mac != Some(spec.mac);
-        if is_other {
-            wanted = wanted.address(spec.mac.0.to_vec());
-        }
-        let mtu = spec.mtu.or_else(|| self.former_mtu(spec, former)).filter(|mtu| *mtu != link.mtu);
-        if let Some(mtu) = mtu {
-            wanted = wanted.mtu(mtu);
-        }
-        if is_other || mtu.is_some() {
-            set(&mut self.guest, wanted.build())?;
-        }
-        let missing: Vec<_> = spec.addresses().filter(|address| !link.addresses.contains(address)).collect();
-        let speaks_ipv6 = spec.address6.is_some();
-        let lacks_ipv6 = missing.iter().any(|address| address.addr().is_ipv6());
-        let is_new = former.is_empty() || !link.up;
-        if is_new || lacks_ipv6 || former.iter().any(|former| former.address6.is_some() != speaks_ipv6) {
-            // Before it is up: then the kernel begins to ask for routers.
-            within(self.namespace, || set_ipv6(&spec.name, speaks_ipv6))?;
-        }
-        if !link.up {
-            let up = LinkMessageBuilder::<LinkUnspec>::default().index(link.index).up().build();
-            set(&mut self.guest, up)?;
-        }
-        for address in &missing {
-            let message = address_message(link.index, *address);
-            let added = self.guest.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL);
-            ignoring(added, &[libc::EEXIST])?;
-        }
-        let surplus = former.iter().flat_map(LinkSpec::addresses);
-        let surplus: Vec<_> = surplus
-            .filter(|address| link.addresses.contains(address) && !spec.addresses().any(|own| own == *address))
-            .collect();
-        if !surplus.is_empty() {
+            let asked = LinkSpec { mtu: spec.mtu.or_else(|| self.former_mtu(&spec, &former)), ..spec.clone() };
             let guest = &mut self.guest;
-            // With the first address of a subnet go all others of it, the guest's own too, but for this.
-            within(self.namespace, || {
-                with_promotion(&spec.name, || {
-                    surplus.iter().try_for_each(|address| {
-                        let message = address_message(link.index, *address);
-                        ignoring(guest.request(RouteNetlinkMessage::DelAddress(message), 0), &[libc::EADDRNOTAVAIL])
-                    })
-                })
-            })?;
-        }
-        if has_own_mac && (is_other || !missing.is_empty()) {
-            self.announced.push((link.index, spec.clone()));
+            within(self.namespace, || guest_setup::set_up(guest, &asked, &link, &former))
+                .map_err(failed(format!("cannot set up the link `{}`", spec.name)))?;
+            if let Some(mac) = spec.own_mac() {
+                let is_new = |address| !link.addresses.contains(&address);
+                if link.mac != Some(mac) || spec.addresses().any(is_new) {
+                    self.announced.push((link.index, spec, mac));
+                }
+            }
         }
         Ok(())
     }
@@ -265,73 +216,24 @@ impl Change<'_> {
         }
     }
 
-    /// Sets the default routes, which go with a link that goes down and with an address that leads to their gateways.
     fn set_routes(&mut self) -> Changed {
         self.look()?;
         for (spec, link) in self.found() {
-            for gateway in spec.gateways().filter(|gateway| !link.gateways.contains(gateway)) {
-                let message = RouteNetlinkMessage::NewRoute(default_route_message(link.index, gateway));
-                self.guest
-                    .request(message, NLM_F_CREATE | NLM_F_REPLACE)
-                    .map_err(failed(format!("cannot set the default route of `{}` by {gateway}", spec.name)))?;
-            }
-        }
-        for (spec, link) in self.found() {
-            let former = self.former(&spec).flat_map(LinkSpec::gateways);
-            let surplus: Vec<_> = former.filter(|gateway| !spec.gateways().any(|own| own == *gateway)).collect();
-            for gateway in surplus.into_iter().filter(|gateway| link.gateways.contains(gateway)) {
-                let message = RouteNetlinkMessage::DelRoute(default_route_message(link.index, gateway));
-                ignoring(self.guest.request(message, 0), &[libc::ESRCH])
-                    .map_err(failed(format!("cannot remove the default route of `{}` by {gateway}", spec.name)))?;
-            }
+            let former: Vec<LinkSpec> = self.former(&spec).cloned().collect();
+            guest_setup::set_routes(&mut self.guest, &spec, &link, &former)
+                .map_err(failed(format!("cannot set the default routes of `{}`", spec.name)))?;
         }
         Ok(())
     }
-}
 
-impl Change<'_> {
-    /// Tells whoever is near where links are now: else they look for them, and for their addresses, where these were.
     fn announce(&mut self) -> Changed {
-        for (index, spec) in std::mem::take(&mut self.announced) {
-            self.await_operation(index, &spec);
-            let (guest, name, mac) = (&mut self.guest, &spec.name, spec.mac);
-            let announced = within(self.namespace, || {
-                announcing(name, || {
-                    let same = LinkMessageBuilder::<LinkUnspec>::default().index(index).address(mac.0.to_vec());
-                    set(guest, same.build())
-                })
-            });
-            announced.map_err(failed(format!("cannot announce the link `{name}`")))?;
+        for (index, spec, mac) in std::mem::take(&mut self.announced) {
+            let sockets = Sockets { namespace: self.namespace, host: &mut self.host, guest: &mut self.guest };
+            announce(sockets, index, &spec, mac)
+                .map_err(failed(format!("cannot announce the link `{}`", spec.name)))?;
         }
         Ok(())
     }
-
-    /// What is sent by a link that has just come up is lost until the kernel has taken note of that on both ends. One that
-    /// leads nowhere never gets so far, and has nobody to tell.
-    fn await_operation(&mut self, index: u32, spec: &LinkSpec) {
-        let mut inside = LinkMessage::default();
-        inside.header.index = index;
-        let mut outside = LinkMessage::default();
-        outside.attributes.push(LinkAttribute::IfName(spec.host_name.clone()));
-        let begun = Instant::now();
-        while begun.elapsed() < OPERATION_DEADLINE {
-            let is_ready = is_operational(&mut self.guest, &inside)
-                && (spec.way != LinkWay::Bridge || is_operational(&mut self.host, &outside));
-            if is_ready {
-                return;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-/// How long the kernel may take for it.
-const OPERATION_DEADLINE: Duration = Duration::from_millis(500);
-
-fn is_operational(socket: &mut RouteSocket, asked: &LinkMessage) -> bool {
-    let shown = socket.get(RouteNetlinkMessage::GetLink(asked.clone()));
-    matches!(shown, Ok(Some(RouteNetlinkMessage::NewLink(link)))
-        if link.attributes.contains(&LinkAttribute::OperState(State::Up)))
 }
 
 fn taken(name: &str) -> NetworkError {
@@ -339,10 +241,6 @@ fn taken(name: &str) -> NetworkError {
         io::ErrorKind::AlreadyExists,
         "the guest has one of its own of that name",
     ))
-}
-
-fn set(socket: &mut RouteSocket, message: LinkMessage) -> io::Result<()> {
-    socket.request(RouteNetlinkMessage::SetLink(message), 0)
 }
 
 /// Renames the link `index`. Kernels before 6.2 take it only of one that is down, which loses its routes.
@@ -354,12 +252,4 @@ fn rename(socket: &mut RouteSocket, index: u32, name: &str) -> Changed {
         renamed = set(socket, down).and_then(|()| set(socket, named()));
     }
     renamed.map_err(failed(format!("cannot rename a link to `{name}`")))
-}
-
-/// An error that says that there is nothing to do is none.
-fn ignoring(result: io::Result<()>, harmless: &[i32]) -> io::Result<()> {
-    match result {
-        Err(error) if error.raw_os_error().is_some_and(|code| harmless.contains(&code)) => Ok(()),
-        other => other,
-    }
 }

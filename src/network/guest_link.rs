@@ -13,11 +13,9 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{LinkIpVlan, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::address::{address_message, default_route_message};
-use super::parameters::set_ipv6;
 use super::socket::RouteSocket;
 use super::traffic::set_port_mode;
-use crate::model::{IpvlanMode, LOOPBACK, LinkSpec, LinkWay, MacvlanMode, PortMode, USUAL_MTU};
+use crate::model::{IpvlanMode, LinkSpec, LinkWay, MacvlanMode, PortMode, USUAL_MTU};
 
 /// Where a container's links are born.
 #[derive(Debug, Clone, Copy)]
@@ -167,31 +165,4 @@ pub fn name_inside(links: &[LinkSpec]) -> io::Result<()> {
         RouteSocket::open()?.request(RouteNetlinkMessage::SetLink(named), 0)?;
     }
     Ok(())
-}
-
-/// Sets up the network of the calling process's namespace: `lo` and `links` up, their addresses, the default routes. No
-/// link takes anything from who calls himself a router there, and one without an IPv6 address speaks no IPv6.
-pub fn configure_inside(links: &[LinkSpec]) -> io::Result<()> {
-    let mut socket = RouteSocket::open()?;
-    bring_up(&mut socket, LOOPBACK)?;
-    for link in links {
-        let inside = if_nametoindex(link.name.as_str())?;
-        // Before it is up: then the kernel begins to ask for routers.
-        set_ipv6(&link.name, link.address6.is_some())?;
-        bring_up(&mut socket, inside)?;
-        for address in link.addresses() {
-            let address = address_message(inside, address);
-            socket.request(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)?;
-        }
-        for gateway in link.gateways() {
-            let route = default_route_message(inside, gateway);
-            socket.request(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)?;
-        }
-    }
-    Ok(())
-}
-
-fn bring_up(socket: &mut RouteSocket, index: u32) -> io::Result<()> {
-    let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).up().build();
-    socket.request(RouteNetlinkMessage::SetLink(up), 0)
 }

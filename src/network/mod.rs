@@ -4,11 +4,13 @@
 //! at [`connect_guest`] for a container's links, which its single-threaded monitor makes. This room knows no engines.
 
 mod address;
+mod announce;
 mod attributes;
 mod bridge;
 mod guest_change;
 mod guest_link;
 mod guest_links;
+mod guest_setup;
 mod links;
 mod listeners;
 mod messages;
@@ -22,8 +24,9 @@ mod traffic;
 
 pub use bridge::{delete, ensure};
 pub use guest_change::set_guest_links;
-pub use guest_link::{GuestPlace, await_removal, configure_inside, connect_guest, knows_way, name_inside};
+pub use guest_link::{GuestPlace, await_removal, connect_guest, knows_way, name_inside};
 pub use guest_links::read_guest_links;
+pub use guest_setup::configure_inside;
 pub use links::observe;
 pub use listeners::read_listeners;
 pub use neighbours::{neighbour_parameters, read_neighbour_limits, restored_neighbour_limits, set_neighbour_limits};
