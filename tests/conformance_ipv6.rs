@@ -1,18 +1,16 @@
-//! IPv6 in real containers: who reaches whom, by what names, and what of it is left behind.
+//! IPv6 in real containers: addresses, names, routers that nobody believes, and what of it is left behind.
 
 mod nets;
 mod world;
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddrV6};
-use std::time::Duration;
 
-use nets::Net;
+use nets::{Net, guest};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket, sockopt};
 use world::{World, eventually, host};
 
-/// The host as the one outside knows it.
-const HOST: &str = "2001:db8:90::1";
+/// The host outside.
 const OUTSIDE: &str = "2001:db8:90::2";
 
 /// A fleet of two: `six-a` (`fd00:213:70::11`) and `six-b`, whose address is derived.
@@ -32,10 +30,6 @@ const A: &str = "fd00:213:70::11";
 const GATEWAY: &str = "fd00:213:70::1";
 const SUBNET: &str = ", subnet6: 'fd00:213:70::/64'";
 const IP6: &str = ", ip6: 'fd00:213:70::11'";
-
-fn guest(world: &World, name: &str) -> Net {
-    Net::of(world.pid(name))
-}
 
 /// The address that `six-b` has got.
 fn of_b(world: &World) -> String {
@@ -100,121 +94,6 @@ fn what_is_derived_stays_the_same() {
     assert_eq!(of_b(&world), before);
     assert!(guest(&world, "six-0").pings(&before));
     world.destroy();
-}
-
-#[test]
-fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
-    let world = World::new();
-    let outside = Net::outside();
-    let seen = outside.serve("outside", "[::]:8090");
-    outside.serve("outside", "[::]:8091");
-    outside.serve_udp("outside", "[::]:8090");
-    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
-    let guest = guest(&world, "six-a");
-    let reached = || ["8090", "8091"].map(|port| guest.ask(&format!("[{OUTSIDE}]:{port}")));
-    assert_eq!(reached(), ["outside", "outside"]);
-    // It has no route to the containers: the answer came back because the host stood in.
-    let peer = || seen.recv_timeout(Duration::from_secs(5)).expect("somebody came").to_string();
-    assert_eq!(peer(), HOST);
-    assert_eq!(guest.ask_udp(&format!("[{OUTSIDE}]:8090")), "outside");
-    assert!(guest.pings(OUTSIDE));
-    // With a route, too, what is not published is closed.
-    guest.serve("a", "[::]:80");
-    outside.ip(&format!("route add fd00:213:70::/64 via {HOST}"));
-    assert_eq!(outside.ask(&format!("[{A}]:80")), "");
-    assert!(!outside.pings(A));
-
-    let egress = |list: &str| two(&format!("{SUBNET}, egress: {list}"), IP6);
-    world.write(&egress(&format!("['[{OUTSIDE}]:8090']"))).apply_live();
-    assert_eq!(reached(), ["outside", ""]);
-    assert!(!guest.pings(OUTSIDE));
-    world.write(&egress("['2001:db8:90::/48']")).apply_live();
-    assert_eq!(reached(), ["outside", "outside"]);
-    assert!(guest.pings(OUTSIDE));
-    world.write(&egress("['2001:db8:91::/48', '2001:db8:90::3', 0.0.0.0/0]")).apply_live();
-    assert_eq!(reached(), ["", ""]);
-    world.write(&egress("none")).apply_live();
-    assert_eq!(reached(), ["", ""]);
-    assert!(guest.pings(&of_b(&world)) && guest.pings(GATEWAY), "members and the gateway are not outside");
-    world.write(&two(&format!("{SUBNET}, nat: false"), IP6)).apply_live();
-    assert_eq!(reached(), ["outside", "outside"]);
-    while peer() != A {}
-    assert_eq!(outside.ask(&format!("[{A}]:80")), "a");
-    // Who forges an address gets nowhere.
-    world.write(&two(SUBNET, IP6)).apply_live();
-    guest.ip("addr add 2001:db8:99::1/128 dev eth0 nodad");
-    guest.ip(&format!("route add {OUTSIDE} via {GATEWAY} dev eth0 src 2001:db8:99::1"));
-    assert_eq!(reached(), ["", ""]);
-    drop(guest);
-    world.destroy();
-}
-
-#[test]
-fn isolated_members_do_not_reach_each_other() {
-    let world = World::new();
-    let isolated = format!("{SUBNET}, isolated: true");
-    world.write(&two(&isolated, IP6)).fleet(&["apply"]).expect(0);
-    let (a, b) = (guest(&world, "six-a"), guest(&world, "six-b"));
-    let address = of_b(&world);
-    a.serve("a", "[::]:80");
-    assert!(!b.pings(A) && !a.pings(&address));
-    assert_eq!(b.ask(&format!("[{A}]:80")), "");
-    assert!(a.pings(GATEWAY) && b.pings(GATEWAY));
-    // Nor does the host carry it across.
-    b.ip(&format!("route add {A} via {GATEWAY} dev eth0"));
-    a.ip(&format!("route add {address} via {GATEWAY} dev eth0"));
-    assert!(!b.pings(A));
-    b.ip(&format!("route del {A}"));
-    a.ip(&format!("route del {address}"));
-    world.write(&two(SUBNET, IP6)).apply_live();
-    assert!(b.pings(A));
-    drop((a, b));
-    world.destroy();
-}
-
-#[test]
-fn fleets_are_kept_apart_but_for_what_they_publish() {
-    let world = World::new();
-    let other = |network: &str| {
-        let text = format!(
-            "fleet: other\nnetwork: {{subnet: 10.213.71.0/24, subnet6: 'fd00:213:71::/64'{network}}}\ncontainers:\n  \
-             other-a: {{distro: busybox, ip6: 'fd00:213:71::11', ports: ['[{HOST}]:8985:85']}}\n"
-        );
-        fs::write(world.dir.path().join("other.yaml"), text).expect("written");
-        world.fleet(&["apply", "other.yaml"]).expect(0);
-    };
-    let _outside = Net::outside();
-    world.write(&two(&format!("{SUBNET}, nat: false"), IP6)).fleet(&["apply"]).expect(0);
-    other(", nat: false");
-    let status = world.fleet(&["status", "other.yaml", "-o", "json"]).expect(0).json();
-    let theirs = Net::of(status["containers"][0]["pid"].as_u64().expect("it runs"));
-    let ours = guest(&world, "six-a");
-    ours.serve("a", "[::]:80");
-    theirs.serve("other", "[::]:85");
-    let apart = || {
-        assert_eq!(ours.ask("[fd00:213:71::11]:85"), "");
-        assert_eq!(theirs.ask(&format!("[{A}]:80")), "");
-        assert!(!ours.pings("fd00:213:71::11") && !theirs.pings(A));
-        assert_eq!(ours.ask(&format!("[{HOST}]:8985")), "other");
-    };
-    apart();
-    other("");
-    apart();
-    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
-    apart();
-    // The first that goes takes nothing of the other's along.
-    world.fleet(&["destroy", "-y"]).expect(0);
-    assert_eq!(Net::of_host().ask(&format!("[{HOST}]:8985")), "other");
-    // A subnet that another fleet has is refused before anything is done.
-    world.write(&two(", subnet6: 'fd00:213:71::/80'", ""));
-    let refused = world.fleet(&["apply"]).expect(1).stderr;
-    assert!(
-        refused.contains("has the address fd00:213:71::1/64, which overlaps the subnet fd00:213:71::/80"),
-        "{refused}"
-    );
-    drop((theirs, ours));
-    world.fleet(&["destroy", "-y", "other.yaml"]).expect(0);
-    world.assert_nothing_left();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use nets::{Net, Outer};
+use nets::{Net, Outer, guest};
 use serde_json::Value;
 use world::{World, host};
 
@@ -26,10 +26,6 @@ containers:
 /// The fleet `links` of `containers`, one line each.
 fn fleet(containers: &[&str]) -> String {
     containers.iter().fold(HEAD.to_owned(), |text, line| format!("{text}  {line}\n"))
-}
-
-fn guest(world: &World, name: &str) -> Net {
-    Net::of(world.pid(name))
 }
 
 /// What `ip -j ARGUMENTS` says in it.
@@ -428,10 +424,7 @@ fn a_kill_in_the_middle_of_a_change_is_finished_or_taken_back_by_the_next_apply(
     for point in 0..2 * POINTS {
         world.write(&before).fleet(&["apply"]).expect(0);
         assert_eq!(look(), first, "{point}");
-        let mut running = world.write(&after).spawn(&["apply"]);
-        std::thread::sleep(took * (point / 2) / POINTS);
-        let _ = running.kill();
-        running.wait().expect("waited for");
+        world.write(&after).kill_after(&["apply"], took * (point / 2) / POINTS);
         let (text, expected) = if point % 2 == 0 { (&after, &second) } else { (&before, &first) };
         world.write(text).fleet(&["apply"]).expect(0);
         assert_eq!(world.changes(), 0, "{point}");

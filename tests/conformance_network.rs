@@ -1,20 +1,18 @@
-//! Who reaches whom: real containers, a host outside that has no route to them, and the host itself.
+//! What networks ask of the host, and what they leave of it: real containers, a host outside that has no route to them, and
+//! the host itself.
 
 mod nets;
 mod world;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use nets::Net;
+use nets::{Net, guest};
 use world::{World, host};
 
-/// The host as the one outside knows it.
-const HOST: &str = "198.18.90.1";
 const OUTSIDE: &str = "198.18.90.2";
 
 /// A fleet of two, `net-a` (10.213.60.11) and `net-b` (10.213.60.12).
@@ -28,46 +26,6 @@ containers:
   net-b: {{ip: 10.213.60.12}}
 "
     )
-}
-
-fn guest(world: &World, name: &str) -> Net {
-    Net::of(world.pid(name))
-}
-
-fn next(seen: &Receiver<IpAddr>) -> String {
-    seen.recv_timeout(Duration::from_secs(5)).expect("somebody came").to_string()
-}
-
-#[test]
-fn containers_reach_out_through_the_host_and_nobody_reaches_in() {
-    let world = World::new();
-    let outside = Net::outside();
-    let seen = outside.serve("outside", "0.0.0.0:8090");
-    outside.serve_udp("outside", "0.0.0.0:8090");
-    world.write(&two("", "")).fleet(&["apply"]).expect(0);
-    let guest = guest(&world, "net-a");
-
-    assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
-    // It has no route to the containers: the answer came back because the host stood in.
-    assert_eq!(next(&seen), HOST);
-    assert_eq!(guest.ask_udp(&format!("{OUTSIDE}:8090")), "outside");
-    assert!(guest.pings(OUTSIDE));
-
-    // With a route, too, what is not published is closed.
-    guest.serve("a", "0.0.0.0:80");
-    outside.ip(&format!("route add 10.213.60.0/24 via {HOST}"));
-    assert_eq!(outside.ask("10.213.60.11:80"), "");
-    assert!(!outside.pings("10.213.60.11"));
-    assert_eq!(Net::of_host().ask("10.213.60.11:80"), "a");
-
-    // Without translation the containers are hosts like others.
-    world.write(&two(", nat: false", "")).apply_live();
-    assert_eq!(outside.ask("10.213.60.11:80"), "a");
-    assert_eq!(guest.ask(&format!("{OUTSIDE}:8090")), "outside");
-    assert_eq!(next(&seen), "10.213.60.11");
-    // Its link goes when nobody holds its network any more.
-    drop(guest);
-    world.destroy();
 }
 
 #[test]
@@ -131,42 +89,6 @@ fn no_guest_can_call_itself_the_hosts_router() {
 }
 
 #[test]
-fn what_may_be_reached_changes_while_containers_run() {
-    let world = World::new();
-    let outside = Net::outside();
-    for port in ["8090", "8091"] {
-        outside.serve("outside", &format!("0.0.0.0:{port}"));
-    }
-    outside.serve_udp("outside", "0.0.0.0:8090");
-    world.write(&two(", egress: none", "")).fleet(&["apply"]).expect(0);
-    let guest = guest(&world, "net-a");
-    let reached = || ["8090", "8091"].map(|port| guest.ask(&format!("{OUTSIDE}:{port}")));
-
-    assert_eq!(reached(), ["", ""]);
-    assert!(!guest.pings(OUTSIDE));
-    assert!(guest.pings("10.213.60.12") && guest.pings("10.213.60.1"), "members and the gateway are not outside");
-    world.write(&two(&format!(", egress: ['{OUTSIDE}:8090']"), "")).apply_live();
-    assert_eq!(reached(), ["outside", ""]);
-    assert_eq!(guest.ask_udp(&format!("{OUTSIDE}:8090")), "outside");
-    assert!(!guest.pings(OUTSIDE));
-    world.write(&two(", egress: [198.18.90.0/24]", "")).apply_live();
-    assert_eq!(reached(), ["outside", "outside"]);
-    assert!(guest.pings(OUTSIDE));
-    world.write(&two(", egress: [198.18.91.0/24, 198.18.90.3]", "")).apply_live();
-    assert_eq!(reached(), ["", ""]);
-    world.write(&two(", egress: nat", "")).apply_live();
-    assert_eq!(reached(), ["outside", "outside"]);
-
-    // Who forges an address gets nowhere.
-    guest.ip("addr add 10.99.60.1/32 dev eth0");
-    guest.ip(&format!("route add {OUTSIDE} via 10.213.60.1 src 10.99.60.1"));
-    assert_eq!(reached(), ["", ""]);
-    // Its link goes when nobody holds its network any more.
-    drop(guest);
-    world.destroy();
-}
-
-#[test]
 fn a_connection_does_not_outlive_what_allowed_it() {
     let world = World::new();
     let outside = Net::outside();
@@ -209,92 +131,6 @@ fn the_hosts_loopback_stays_its_own() {
     // Its link goes when nobody holds its network any more.
     drop(guest);
     world.destroy();
-}
-
-#[test]
-fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
-    let world = World::new();
-    let outside = Net::outside();
-    outside.serve("outside", "0.0.0.0:8090");
-    world.write(&two(", isolated: true", ", ports: ['8980:80']")).fleet(&["apply"]).expect(0);
-    assert_eq!(world.changes(), 0);
-    let (a, b) = (guest(&world, "net-a"), guest(&world, "net-b"));
-    a.serve("a", "0.0.0.0:80");
-    b.serve("b", "0.0.0.0:80");
-    assert!(!b.pings("10.213.60.11") && !a.pings("10.213.60.12"));
-    assert_eq!(b.ask("10.213.60.11:80"), "");
-    assert!(a.pings("10.213.60.1") && b.pings("10.213.60.1"));
-    assert_eq!(b.ask(&format!("{OUTSIDE}:8090")), "outside");
-    assert_eq!(Net::of_host().ask("127.0.0.1:8980"), "a");
-    assert_eq!(b.ask("10.213.60.1:8980"), "", "what is published is not for members");
-    // Nor does the host carry it across.
-    b.ip("route add 10.213.60.11 via 10.213.60.1");
-    a.ip("route add 10.213.60.12 via 10.213.60.1");
-    assert!(!b.pings("10.213.60.11"));
-    b.ip("route del 10.213.60.11");
-    a.ip("route del 10.213.60.12");
-
-    // A port that somebody set free is seen, and caught again.
-    let port = world.port_of("net-a");
-    host("bridge", &["link", "set", "dev", &port, "isolated", "off"]);
-    let plan = world.fleet(&["plan"]).expect(2).stdout;
-    assert!(plan.contains("net-a is not kept from other members  (live)"), "{plan}");
-    world.fleet(&["apply"]).expect(0);
-    assert!(!b.pings("10.213.60.11"));
-
-    world.write(&two("", "")).apply_live();
-    assert!(b.pings("10.213.60.11"));
-    world.write(&two(", isolated: true", "")).apply_live();
-    assert!(!b.pings("10.213.60.11"));
-    // Its next start knows it too.
-    world.fleet(&["stop", "net-a"]).expect(0);
-    world.fleet(&["start", "net-a"]).expect(0);
-    assert_eq!(world.changes(), 0);
-    assert!(!b.pings("10.213.60.11"));
-    // Links go when nobody holds their networks any more.
-    drop((a, b));
-    world.destroy();
-}
-
-#[test]
-fn fleets_are_kept_apart_but_for_what_they_publish() {
-    let world = World::new();
-    let other = |network: &str| {
-        let text = format!(
-            "fleet: other\nnetwork: {{subnet: 10.213.61.0/24{network}}}\ncontainers:\n  \
-             other-a: {{distro: busybox, ip: 10.213.61.11, ports: ['8985:85']}}\n"
-        );
-        fs::write(world.dir.path().join("other.yaml"), text).expect("written");
-        world.fleet(&["apply", "other.yaml"]).expect(0);
-    };
-    world.write(&two(", nat: false", "")).fleet(&["apply"]).expect(0);
-    other(", nat: false");
-    let status = world.fleet(&["status", "other.yaml", "-o", "json"]).expect(0).json();
-    let theirs = Net::of(status["containers"][0]["pid"].as_u64().expect("it runs"));
-    let ours = guest(&world, "net-a");
-    ours.serve("a", "0.0.0.0:80");
-    theirs.serve("other", "0.0.0.0:85");
-    let apart = || {
-        assert_eq!(ours.ask("10.213.61.11:85"), "");
-        assert_eq!(theirs.ask("10.213.60.11:80"), "");
-        assert!(!ours.pings("10.213.61.11") && !theirs.pings("10.213.60.11"));
-    };
-    apart();
-    assert_eq!(ours.ask("10.213.60.1:8985"), "other");
-    other("");
-    apart();
-    world.write(&two("", "")).fleet(&["apply"]).expect(0);
-    apart();
-    assert_eq!(ours.ask("10.213.60.1:8985"), "other");
-
-    // The first that goes takes nothing of the other's along.
-    world.fleet(&["destroy", "-y"]).expect(0);
-    assert_eq!(Net::of_host().ask("127.0.0.1:8985"), "other");
-    assert_eq!(parameter("net/ipv4/ip_forward"), "1");
-    // Links go when nobody holds their networks any more.
-    drop((theirs, ours));
-    world.fleet(&["destroy", "-y", "other.yaml"]).expect(0);
-    world.assert_nothing_left();
 }
 
 #[test]
@@ -437,17 +273,11 @@ fn room_for_the_neighbours_of_many_is_made_and_given_back() {
 fn killed_anywhere_and_applied_again_all_is_there_and_then_gone() {
     let world = World::new();
     world.write(&two(", isolated: true, subnet6: auto", ", ports: ['8980:80']"));
-    let kill_after = |verb: &[&str], wait: u64| {
-        let mut child = world.spawn(verb);
-        std::thread::sleep(Duration::from_millis(wait));
-        let _ = child.kill();
-        child.wait().expect("waited");
-    };
-    for wait in [5, 10, 15, 20, 30, 40, 60, 80] {
-        kill_after(&["apply"], wait);
+    for wait in [5, 10, 15, 20, 30, 40, 60, 80].map(Duration::from_millis) {
+        world.kill_after(&["apply"], wait);
         world.fleet(&["apply"]).expect(0);
         assert_eq!(world.changes(), 0);
-        kill_after(&["destroy", "-y"], wait);
+        world.kill_after(&["destroy", "-y"], wait);
         world.destroy();
     }
 }

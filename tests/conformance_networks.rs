@@ -5,8 +5,9 @@ mod world;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use nets::Net;
+use nets::{Net, guest};
 use world::World;
 
 /// A fleet of `front`, `back` and `both`, which is on the networks of the other two.
@@ -20,10 +21,6 @@ containers:
   back: {networks: [storage], ip: 10.213.63.11}
   both: {ip: 10.213.62.12, networks: [default, {network: storage, ip: 10.213.63.12, name: stor0}]}
 ";
-
-fn guest(world: &World, name: &str) -> Net {
-    Net::of(world.pid(name))
-}
 
 fn exec(world: &World, name: &str, command: &[&str]) -> String {
     world.fleet(&[&["exec", name, "--"], command].concat()).stdout
@@ -112,17 +109,11 @@ fn a_bridge_is_known_by_its_mark() {
 fn killed_anywhere_and_applied_again_both_networks_are_there_and_then_gone() {
     let world = World::new();
     world.write(THREE);
-    let kill_after = |verb: &[&str], wait: u64| {
-        let mut child = world.spawn(verb);
-        std::thread::sleep(std::time::Duration::from_millis(wait));
-        let _ = child.kill();
-        child.wait().expect("waited");
-    };
-    for wait in [10, 20, 30, 50, 80] {
-        kill_after(&["apply"], wait);
+    for wait in [10, 20, 30, 50, 80].map(Duration::from_millis) {
+        world.kill_after(&["apply"], wait);
         world.fleet(&["apply"]).expect(0);
         assert_eq!(world.changes(), 0);
-        kill_after(&["destroy", "-y"], wait);
+        world.kill_after(&["destroy", "-y"], wait);
         world.destroy();
     }
 }

@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use nets::{Net, Outer};
+use nets::{Net, Outer, guest};
 use world::{World, host};
 
 /// What can be seen of the test's links, each with its state, its addresses and its flags.
@@ -16,10 +16,6 @@ fn seen() -> Vec<String> {
         .iter()
         .flat_map(|link| ["link", "address"].map(|what| shown(what, link)))
         .collect()
-}
-
-fn guest(world: &World, name: &str) -> Net {
-    Net::of(world.pid(name))
 }
 
 fn exec(world: &World, name: &str, command: &[&str]) -> String {

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nets::Net;
+use nets::{Net, guest};
 use world::{World, host};
 
 /// The host as the one outside knows it.
@@ -28,10 +28,6 @@ containers:
   port-b: {{ip: 10.213.77.12, ip6: 'fd00:213:77::12'}}
 "
     )
-}
-
-fn guest(world: &World, name: &str) -> Net {
-    Net::of(world.pid(name))
 }
 
 fn parameter(path: &str) -> String {

@@ -6,6 +6,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use nets::Net;
 use world::{World, eventually, host};
@@ -211,18 +212,12 @@ fn a_segment_that_was_broken_by_hand_is_mended() {
 fn killed_anywhere_and_applied_again_segments_are_there_and_then_gone() {
     let world = World::new();
     world.write(&wide(5, ""));
-    let kill_after = |verb: &[&str], wait: u64| {
-        let mut child = world.spawn(verb);
-        std::thread::sleep(std::time::Duration::from_millis(wait));
-        let _ = child.kill();
-        child.wait().expect("waited");
-    };
-    for wait in [10, 20, 30, 50, 80] {
-        kill_after(&["apply"], wait);
+    for wait in [10, 20, 30, 50, 80].map(Duration::from_millis) {
+        world.kill_after(&["apply"], wait);
         world.fleet(&["apply"]).expect(0);
         assert_eq!(world.changes(), 0);
         assert!(guest(&world, 1).pings(&address(5)));
-        kill_after(&["destroy", "-y"], wait);
+        world.kill_after(&["destroy", "-y"], wait);
         world.destroy();
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use nets::Net;
+use nets::guest;
 use rootfs::Recipe;
 use world::{World, eventually};
 
@@ -26,7 +26,7 @@ struct Guest<'a> {
 /// How long nobody touches it: DHCP and router solicitations of all of them have given up or begun anew by then.
 const QUIET: Duration = Duration::from_mins(1);
 
-fn file(guest: &Guest<'_>, last: u8) -> String {
+fn file(of: &Guest<'_>, last: u8) -> String {
     format!(
         "fleet: own
 network: {{subnet: 10.213.76.0/24, subnet6: 'fd00:213:76::/64', dns: [10.213.76.53]}}
@@ -35,15 +35,15 @@ containers:
   own-a: {{ip: 10.213.76.{last}, ip6: 'fd00:213:76::{last}'}}
   own-b: {{ip: 10.213.76.77, ip6: 'fd00:213:76::77'}}
 ",
-        guest.archive.display(),
-        guest.init
+        of.archive.display(),
+        of.init
     )
 }
 
 /// `own-a` has what it was given, with that last part of its addresses, and nothing else.
 #[track_caller]
 fn is_as_given(world: &World, last: u8) {
-    let shown = |arguments: &str| Net::of(world.pid("own-a")).shown(arguments);
+    let shown = |arguments: &str| guest(world, "own-a").shown(arguments);
     let addresses = |family: &str| {
         let shown = shown(&format!("-br {family} address show dev eth0 scope global"));
         shown.split_whitespace().skip(2).map(str::to_owned).collect::<Vec<_>>()

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
+use crate::world::World;
+
 /// How long a connection that must not come about is tried for. What comes about takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -31,6 +33,11 @@ impl Drop for Outside {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["link", "del", "fleettest0"]).output();
     }
+}
+
+/// That of container `name`.
+pub(crate) fn guest(world: &World, name: &str) -> Net {
+    Net::of(world.pid(name))
 }
 
 impl Net {
@@ -103,7 +110,7 @@ impl Net {
                 let Ok(peer) = stream.peer_addr() else { return };
                 let _ = stream.write_all(name.as_bytes());
                 // Nobody may care.
-                let _ = peers.send(peer.ip());
+                let _ = peers.send(peer.ip().to_canonical());
             }
         });
         seen

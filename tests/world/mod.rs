@@ -111,6 +111,14 @@ impl World {
         self.command(args).spawn().expect("fleet runs")
     }
 
+    /// Runs fleet, and kills it after `wait`.
+    pub(crate) fn kill_after(&self, args: &[&str], wait: Duration) {
+        let mut child = self.spawn(args);
+        std::thread::sleep(wait);
+        let _ = child.kill();
+        child.wait().expect("waited");
+    }
+
     /// Runs a shell command in a container; its standard output.
     #[track_caller]
     pub(crate) fn sh(&self, name: &str, script: &str) -> String {
