@@ -156,13 +156,13 @@ fn weight(consequence: &Consequence) -> u8 {
     }
 }
 
-/// What is done, or why: for a creation the image matters, for all else the reasons.
+/// What is done, or why: for a creation the image matters, for all else the reasons, of which steps have some in common.
 fn words(change: Change, steps: &[&Step]) -> String {
     let mut reasons: Vec<&str> = Vec::new();
     for step in steps {
-        if !step.reason.is_empty() && !reasons.contains(&step.reason.as_str()) {
-            reasons.push(&step.reason);
-        }
+        let new = step.reason.split(", ").filter(|reason| !reason.is_empty() && !reasons.contains(reason));
+        let new: Vec<&str> = new.collect();
+        reasons.extend(new);
     }
     let reasons = reasons.join(", ");
     match change {

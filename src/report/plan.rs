@@ -179,6 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn what_several_steps_are_for_is_said_once() {
+        let steps = vec![
+            step(Action::SetLinks(record("a")), "networks +storage, mtu none → 1400", Consequence::Live),
+            step(
+                Action::Configure(record("a")),
+                "networks +storage, mtu none → 1400, ports +80:80/tcp",
+                Consequence::Live,
+            ),
+        ];
+        insta::assert_snapshot!(drawn(steps, Folding::Folded), @r"
+        ~ a  networks +storage, mtu none → 1400, ports +80:80/tcp  (live)
+        Plan: 0 to create, 1 to change, 0 to rebuild, 0 to destroy.
+        ");
+    }
+
+    #[test]
     fn notes_stand_below_what_is_done() {
         let start = step(Action::Start("d".parse().expect("a name")), "stopped", Consequence::None);
         let noted = Plan { notes: vec!["it may not be enough".to_owned()], ..plan_of(vec![start]) };
