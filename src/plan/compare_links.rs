@@ -63,8 +63,7 @@ fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
         gateway6,
         mac,
         mtu,
-        // That it hears itself comes and goes with what is published, which is told of.
-        port: PortMode { isolated, hairpin: _ },
+        port: PortMode { isolated, hairpin },
     } = new;
     let remedy = Remedy::SetLinksAndConfigure;
     let field = |field: &str| if network.is_default() { field.to_owned() } else { format!("{network}: {field}") };
@@ -85,8 +84,9 @@ fn compare_link(found: &mut Differences, old: &LinkSpec, new: &LinkSpec) {
     found.compare(remedy, &field(what), &old.parent, parent);
     found.compare(remedy, &field("mtu"), &or_none(old.mtu.as_ref()), &or_none(mtu.as_ref()));
     found.compare(remedy, &field("link"), &old.host_name, host_name);
-    // Of a running one it is set with the rules; this is for its next start.
+    // Of a running one these are set with the rules; this is for its next start.
     found.compare(Remedy::Configure, &field("isolated"), &old.port.isolated, isolated);
+    found.compare(Remedy::Configure, &field("hairpin"), &old.port.hairpin, hairpin);
 }
 
 fn way_word(way: LinkWay) -> String {

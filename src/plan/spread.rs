@@ -15,8 +15,6 @@ pub fn spread<'f>(fleet: &'f Fleet, host: &Host) -> Cow<'f, Fleet> {
             let links = &mut spread.to_mut().containers[container].links;
             if let Some(link) = links.iter_mut().find(|link| link.network == network.name) {
                 link.parent = segment.bridge;
-                // Nothing is translated there.
-                link.port.hairpin = false;
             }
         }
     }

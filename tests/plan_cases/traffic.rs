@@ -198,7 +198,7 @@ fn who_publishes_hears_himself_by_his_bridge() {
     fleet.containers[0].links[0].port.hairpin = true;
     insta::assert_snapshot!(planned(&fleet, &before), @r"
     + rules:fleet0  packet rules +the host's loopback is its own +port 8080/tcp to a:80 +published ports, from a member and 1 more  (Live)
-    + configure:a  ports +8080:80/tcp  (Live)
+    + configure:a  hairpin false → true, ports +8080:80/tcp  (Live)
     ");
     let mut host = converged_host(&fleet);
     host.links.get_mut("fl-a").expect("its end").port.hairpin = false;
