@@ -146,6 +146,23 @@ fn what_the_guests_root_does_to_its_share_of_a_link_is_seen_and_mended() {
 }
 
 #[test]
+fn the_host_does_not_speak_on_its_own_end_of_a_link() {
+    let world = World::new();
+    world.write(&fleet(&["links-a: {}", "links-b: {}"])).fleet(&["apply"]).expect(0);
+    let addresses = |link: &str| host("ip", &["-6", "-o", "address", "show", "dev", link]);
+    let ports = host("ip", &["-o", "link", "show", "master", "fleetlinks0"]);
+    let names: Vec<&str> = ports.lines().filter_map(|line| line.split([' ', '@', ':']).nth(2)).collect();
+    assert_eq!(names.len(), 2, "{ports}");
+    // The kernel would give it one as soon as both ends are up.
+    assert!(guest(&world, "links-a").pings("10.213.70.1"));
+    assert_eq!(names.iter().map(|name| addresses(name)).collect::<String>(), "");
+    // Nor does the bridge keep a list of who listens to what.
+    let snooping = shown(&Net::of_host(), "-d link show fleetlinks0");
+    assert_eq!(snooping[0]["linkinfo"]["info_data"]["mcast_snooping"], 0);
+    world.destroy();
+}
+
+#[test]
 fn what_the_guest_has_of_its_own_is_left_alone() {
     let world = World::new();
     let _outer = Outer::new("10.213.72.1/24");
@@ -317,6 +334,29 @@ fn networks_come_and_go_while_a_container_runs_and_its_connections_stay() {
     apply("{networks: none}");
     assert_eq!(links(&a), are([]));
     drop((a, b, c, caller, answering, listener));
+    world.destroy();
+}
+
+#[test]
+fn parameters_of_a_link_are_those_of_one_that_comes_later_too() {
+    let world = World::new();
+    let with = |networks: &str| {
+        let sysctls = "{net.ipv4.conf.eth1.arp_announce: 2, net.ipv4.neigh.eth1.gc_stale_time: 77}";
+        fleet(&[&format!("links-a: {{networks: [{networks}], sysctls: {sysctls}}}")])
+    };
+    let parameters = || {
+        let paths = "/proc/sys/net/ipv4/conf/eth1/arp_announce /proc/sys/net/ipv4/neigh/eth1/gc_stale_time";
+        world.sh("links-a", &format!("cat {paths}"))
+    };
+    world.write(&with("default, storage")).fleet(&["apply"]).expect(0);
+    assert_eq!(parameters(), "2\n77\n");
+    // One that somebody removes, and one that its network takes along.
+    guest(&world, "links-a").ip("link del eth1");
+    world.apply_live();
+    assert_eq!(parameters(), "2\n77\n");
+    world.write(&with("default")).apply_live();
+    world.write(&with("default, storage")).apply_live();
+    assert_eq!(parameters(), "2\n77\n");
     world.destroy();
 }
 

@@ -17,19 +17,25 @@ use super::guest_links::read_one;
 use super::guest_setup::{self, bring_up, ignoring, set};
 use super::links::{read_links_named, read_links_without_addresses};
 use super::namespace::within;
+use super::parameters::write;
 use super::socket::RouteSocket;
 use crate::model::{
     GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, MacAddress, PortMode, USUAL_MTU,
     host_end,
 };
 
-/// Gives the container whose network namespace is `namespace` the links `wanted`. It was given `given`, of which
-/// nothing stays that is not wanted.
-pub fn set_guest_links(namespace: BorrowedFd<'_>, given: &[LinkSpec], wanted: &[LinkSpec]) -> Result<(), NetworkError> {
+/// Gives the container whose network namespace is `namespace` the links `wanted`, and these those of the kernel parameters
+/// `sysctls` that are about them. It was given `given`, of which nothing stays that is not wanted.
+pub fn set_guest_links(
+    namespace: BorrowedFd<'_>,
+    given: &[LinkSpec],
+    wanted: &[LinkSpec],
+    sysctls: &BTreeMap<String, String>,
+) -> Result<(), NetworkError> {
     let opened = RouteSocket::open().and_then(|host| Ok((host, RouteSocket::open_in(namespace)?)));
     let (host, guest) = opened.map_err(failed("cannot open netlink sockets"))?;
     let (ends, seen) = (BTreeMap::new(), GuestNetwork { given: Vec::new(), links: Vec::new() });
-    let mut change = Change { namespace, given, wanted, host, guest, ends, seen, announced: Vec::new() };
+    let mut change = Change { namespace, given, wanted, sysctls, host, guest, ends, seen, announced: Vec::new() };
     change.look()?;
     change.remove()?;
     change.name()?;
@@ -37,6 +43,7 @@ pub fn set_guest_links(namespace: BorrowedFd<'_>, given: &[LinkSpec], wanted: &[
     change.attach()?;
     change.set_up()?;
     change.set_routes()?;
+    change.set_parameters()?;
     change.announce()
 }
 
@@ -44,6 +51,7 @@ struct Change<'a> {
     namespace: BorrowedFd<'a>,
     given: &'a [LinkSpec],
     wanted: &'a [LinkSpec],
+    sysctls: &'a BTreeMap<String, String>,
     host: RouteSocket,
     guest: RouteSocket,
     /// Links of the host, as far as they matter here.
@@ -226,6 +234,17 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Sets the parameters of links, which go with their link: one that has just been made has the kernel's own.
+    fn set_parameters(&self) -> Changed {
+        let is_about_ours = |name: &str| self.wanted.iter().any(|link| is_about(name, &link.name));
+        for (name, value) in self.sysctls.iter().filter(|(name, _)| is_about_ours(name)) {
+            let path = name.replace('.', "/");
+            within(self.namespace, || write(&path, value))
+                .map_err(failed(format!("cannot set the kernel parameter `{name}` to `{value}`")))?;
+        }
+        Ok(())
+    }
+
     fn announce(&mut self) -> Changed {
         for (index, spec, mac) in std::mem::take(&mut self.announced) {
             let sockets = Sockets { namespace: self.namespace, host: &mut self.host, guest: &mut self.guest };
@@ -234,6 +253,12 @@ impl Change<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the kernel parameter `name` is about the link `link`, such as `net.ipv4.conf.eth0.rp_filter`.
+fn is_about(name: &str, link: &str) -> bool {
+    let words: Vec<&str> = name.split('.').collect();
+    matches!(words[..], ["net", _, "conf" | "neigh", of, _, ..] if of == link)
 }
 
 fn taken(name: &str) -> NetworkError {

@@ -72,7 +72,7 @@ pub(super) fn set_links(
     let links = &wanted.spec.links;
     let new = links.iter().filter(|link| !given.contains(link));
     save(given.iter().chain(new).cloned().collect())?;
-    match set_guest_links(namespace.as_fd(), &given, links) {
+    match set_guest_links(namespace.as_fd(), &given, links, &wanted.spec.security.sysctls) {
         Err(error) if state.init.is_alive() => {
             return Err(EngineError::because(format!("cannot change the links of `{name}`"), error));
         }
