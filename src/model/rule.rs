@@ -14,7 +14,7 @@ use super::IpFamily;
 pub const BRIDGE_GROUP: u32 = 0xf1ee7;
 
 /// A rule: what it matches, each expression narrowing it down, and at the end what happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// What it is for, in words; the kernel keeps it, and `nft list ruleset` shows it.
     pub comment: String,
@@ -23,7 +23,7 @@ pub struct Rule {
 }
 
 /// An instruction of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Expression {
     /// Load what is known of the packet besides its bytes.
     Meta(Meta),
@@ -52,7 +52,7 @@ pub enum Expression {
 }
 
 /// What is known of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Meta {
     /// The link it came in by, 16 bytes.
     FromLink,
@@ -69,7 +69,7 @@ pub enum Meta {
 }
 
 /// What is known of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Connection {
     /// Bits, 4 bytes in the host's order.
     State,
@@ -80,7 +80,7 @@ pub enum Connection {
 }
 
 /// Bytes of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// The source, of a packet of that family.
     Source(IpFamily),
@@ -91,7 +91,7 @@ pub enum Payload {
 }
 
 /// How to compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum Comparison {
     Equal,
@@ -101,7 +101,7 @@ pub enum Comparison {
 }
 
 /// A protocol with ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.

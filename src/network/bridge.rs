@@ -21,8 +21,7 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
     let bridge = &network.bridge;
     take_name(&handle, network).await?;
     if state_of(&handle, network).await? == NetworkState::Absent {
-        let link = LinkBridge::new(bridge).address(network.mac.0.to_vec());
-        let link = link.append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP)).build();
+        let link = new_bridge(bridge, network.mac).append_extra_attribute(LinkAttribute::Group(BRIDGE_GROUP)).build();
         let failed = NetworkError::request(format!("cannot make the bridge `{bridge}`"));
         handle.link().add(link).execute().await.map_err(failed)?;
     }
@@ -60,6 +59,13 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
             source: format!("it is still {state:?} afterwards").to_lowercase().into(),
         }),
     }
+}
+
+/// A bridge that takes no note of who listens to what groups: with that, the kernel sets timers of all its ports anew for
+/// each that comes or goes, which grows with the square of their number (`br_port_state_selection` in `net/bridge/br_stp.c`).
+/// Nobody asks for groups there anyway, and what is sent to them goes to everybody without that, too.
+pub(super) fn new_bridge(name: &str, mac: MacAddress) -> LinkMessageBuilder<LinkBridge> {
+    LinkBridge::new(name).address(mac.0.to_vec()).mcast_snooping(false)
 }
 
 /// Gives the bridge its name, if it is there under another: it keeps its ports. Kernels before 6.2 take a name only of one

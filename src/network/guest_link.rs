@@ -9,7 +9,8 @@ use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoKind, InfoVeth, IpVlanMode, LinkAttribute, LinkMessage, MacVlanMode,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, IpVlanMode, LinkAttribute, LinkMessage,
+    MacVlanMode,
 };
 use rtnetlink::{LinkIpVlan, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -79,10 +80,8 @@ fn ipvlan_mode(mode: IpvlanMode) -> IpVlanMode {
     }
 }
 
-/// Makes a pair: the host end, a port of the bridge and up, and the other end
-/// inside. A left-over of the same name is replaced. What the bridge is to do with its port takes a second request.
-///
-/// The inner end cannot be brought up in the same request: the kernel answers `ENOTCONN`.
+/// Makes a pair: the host end, a port of the bridge and up, and the other end inside. A left-over of the same name is
+/// replaced.
 fn make_port(link: &LinkSpec, bridge: u32, place: GuestPlace<'_>) -> io::Result<()> {
     let mut inside = LinkMessage::default();
     inside.attributes =
@@ -92,15 +91,30 @@ fn make_port(link: &LinkSpec, bridge: u32, place: GuestPlace<'_>) -> io::Result<
         .name(&link.host_name)
         .address(link.host_mac().0.to_vec())
         .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)))
-        .controller(bridge)
-        .up()
         .build();
     // A bridge takes over the least of its ports', and one of the host's stays as it is: shorter packets are the guest's
     // business.
     pair.attributes.extend(link.mtu.filter(|mtu| *mtu > USUAL_MTU).map(LinkAttribute::Mtu));
     let mut socket = RouteSocket::open()?;
-    let made = make_pair(&mut socket, pair, &link.host_name);
-    if link.port == PortMode::default() { made } else { made.and_then(|()| set_port_mode(&link.host_name, link.port)) }
+    make_pair(&mut socket, pair, &link.host_name)?;
+    set_up_port(&mut socket, &link.host_name, bridge)?;
+    if link.port == PortMode::default() { Ok(()) } else { set_port_mode(&link.host_name, link.port) }
+}
+
+/// Makes the host end `host_name` a port of `bridge`, and up. It gets no IPv6 address, by which the host would speak to the
+/// guest past the bridge's rules, and whose routes the kernel walks through whenever one of many ends comes or goes.
+/// That takes a request of its own: one that makes a link takes no notice of it.
+fn set_up_port(socket: &mut RouteSocket, host_name: &str, bridge: u32) -> io::Result<()> {
+    let port = || LinkMessageBuilder::<LinkUnspec>::default().name(host_name).controller(bridge).up();
+    let no_address = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+    let silent = port().append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_address])).build();
+    match socket.request(RouteNetlinkMessage::SetLink(silent), 0) {
+        // A kernel without IPv6.
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            socket.request(RouteNetlinkMessage::SetLink(port().build()), 0)
+        }
+        other => other,
+    }
 }
 
 fn make_pair(socket: &mut RouteSocket, pair: LinkMessage, host_name: &str) -> io::Result<()> {
@@ -121,12 +135,14 @@ const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
 /// whose processes have ended: in the kernel's own time and many at once, which is much less work than to remove one by
 /// one. One that is still there at last, because somebody holds its namespace, is removed.
 pub fn await_removal(host_name: &str) -> io::Result<()> {
-    let deadline = Instant::now() + REMOVAL_DEADLINE;
+    let begun = Instant::now();
     while if_nametoindex(host_name).is_ok() {
-        if Instant::now() > deadline {
+        let waited = begun.elapsed();
+        if waited > REMOVAL_DEADLINE {
             return remove_link(host_name);
         }
-        thread::sleep(Duration::from_millis(2));
+        // Of many that go at once each waits for the others: to look all the time would only hold them up.
+        thread::sleep((waited / 8).clamp(Duration::from_millis(2), Duration::from_millis(50)));
     }
     Ok(())
 }

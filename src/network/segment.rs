@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
-use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::NetworkError;
+use super::bridge::new_bridge;
 use super::links::{connect, read_links};
 use super::parameters::set_ipv6;
 use super::traffic::set_port_mode;
@@ -20,7 +21,7 @@ pub async fn ensure_segment(fleet: &FleetName, network: &NetworkSpec, segment: &
     refuse_foreign(segment, &links)?;
     let bridge = &segment.bridge;
     if !links.contains_key(bridge) {
-        let link = LinkBridge::new(bridge).address(segment.mac.0.to_vec()).build();
+        let link = new_bridge(bridge, segment.mac).build();
         let failed = NetworkError::request(format!("cannot make the bridge `{bridge}`"));
         handle.link().add(link).execute().await.map_err(failed)?;
     }

@@ -1,6 +1,6 @@
 //! The packet rules of the fleet's networks, and the host's passing on of packets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::network::{Ground, unused_reason};
 use super::steps::Draft;
@@ -157,13 +157,15 @@ fn difference(found: &Chains, wanted: &Chains) -> Option<String> {
     }
     let of = |chains: &Chains| -> Vec<Rule> { chains.values().flat_map(|chain| chain.rules.clone()).collect() };
     let (found, wanted) = (of(found), of(wanted));
+    // A large fleet has thousands.
     let comments = |rules: &[Rule], others: &[Rule], sign: char| {
+        let others: HashSet<&Rule> = others.iter().collect();
+        let mut told = HashSet::new();
         let mut words: Vec<String> = Vec::new();
         for rule in rules.iter().filter(|rule| !others.contains(rule)) {
             let comment = if rule.comment.is_empty() { "a rule of somebody else's" } else { &rule.comment };
-            let word = format!("{sign}{comment}");
-            if !words.contains(&word) {
-                words.push(word);
+            if told.insert(comment) {
+                words.push(format!("{sign}{comment}"));
             }
         }
         words
@@ -277,11 +279,12 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
     let published = scene.host.firewall.chains.iter().filter(|(name, _)| Hook::fleet_of(name) == Some(own));
     let published: BTreeSet<&str> =
         published.flat_map(|(_, chain)| &chain.rules).map(|rule| rule.comment.as_str()).collect();
+    let of_others: Vec<(String, &PortForward)> = ports_of_others(scene).collect();
     for spec in &scene.fleet.containers {
         for port in &spec.ports {
-            for (name, other) in ports_of_others(scene) {
+            for (name, other) in &of_others {
                 if let Some(number) = port.clash(other) {
-                    draft.refuse(conflict::port_of_container(&spec.name, port, number, &name));
+                    draft.refuse(conflict::port_of_container(&spec.name, port, number, name));
                 }
             }
             // What came later is not in the way: the rules come before it.

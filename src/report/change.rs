@@ -1,5 +1,7 @@
 //! What the steps of a plan come to, thing by thing.
 
+use std::collections::HashMap;
+
 use super::palette::Tone;
 use crate::model::{Action, Consequence, ContainerSpec, Plan, Step};
 
@@ -45,19 +47,21 @@ pub(super) struct Line {
 
 /// One line for each thing, in the order of the plan's steps.
 pub(super) fn lines_of(plan: &Plan) -> Vec<Line> {
+    let mut places: HashMap<(Kind, String), usize> = HashMap::new();
     let mut groups: Vec<(Kind, String, Vec<&Step>)> = Vec::new();
     for step in &plan.steps {
-        let (kind, target) = (Kind::of(&step.action), step.action.target());
-        match groups.iter_mut().find(|(a, b, _)| (*a, b) == (kind, &target)) {
+        let thing = (Kind::of(&step.action), step.action.target());
+        let place = *places.entry(thing.clone()).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some((_, _, steps)) => steps.push(step),
-            None => groups.push((kind, target, vec![step])),
+            None => groups.push((thing.0, thing.1, vec![step])),
         }
     }
     groups.into_iter().map(|(kind, target, steps)| line_of(kind, target, &steps)).collect()
 }
 
 /// What a step is done to. Names of different kinds may be equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Network,
     /// Of the host's kernel.
