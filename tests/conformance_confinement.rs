@@ -5,6 +5,7 @@ mod world;
 
 use std::fs;
 use std::ops::Range;
+use std::path::Path;
 use std::process::Command;
 
 use call::{Caller, inside, result};
@@ -250,5 +251,43 @@ fn ids_are_none_that_a_user_was_given_and_stay_those_that_a_container_has() {
     // Given back, the first is taken again: the same fleet has the same ids.
     world.fleet(&["apply"]).expect(0);
     assert_eq!(ids(&world, "owned"), first);
+    world.destroy();
+}
+
+/// The first host id of container `name` under `root`.
+fn first_id(root: &Path, name: &str) -> u64 {
+    let record = fs::read_to_string(root.join(format!("lxc/{name}/fleet.json"))).expect("its record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    record["ids"].as_u64().expect("a number")
+}
+
+#[test]
+fn nobody_gets_ids_that_others_on_the_host_use() {
+    let world = World::new();
+    world.write("fleet: ids\ndefaults: {distro: busybox}\ncontainers:\n  ids-a: {networks: none}\n");
+    world.fleet(&["apply"]).expect(0);
+    let first = first_id(&world.root(), "ids-a");
+    // A namesake under another root has others, whether or not the first one runs.
+    let other = world.dir.path().join("other");
+    let under_other = |args: &[&str]| ran(&world.command(args).env("FLEET_ROOT", &other).output().expect("fleet runs"));
+    world.fleet(&["stop", "ids-a"]).expect(0);
+    under_other(&["apply"]).expect(0);
+    let of_namesake = first_id(&other, "ids-a");
+    under_other(&["destroy", "-y"]).expect(0);
+    assert_ne!(of_namesake, first);
+    world.destroy();
+
+    let mut stranger = Command::new("unshare").args(["--user", "sleep", "600"]).spawn().expect("unshare runs");
+    let map = format!("/proc/{}/uid_map", stranger.id());
+    eventually("it has its namespace", || fs::read_to_string(&map).is_ok_and(|text| text.is_empty()));
+    fs::write(&map, format!("0 {} 65536", first + 1)).expect("written");
+    world.fleet(&["apply"]).expect(0);
+    let beside = first_id(&world.root(), "ids-a");
+    world.destroy();
+    stranger.kill().expect("it runs");
+    stranger.wait().expect("waited");
+    assert!(beside + 65536 <= first + 1 || first + 1 + 65536 <= beside, "{beside} beside {first}");
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(first_id(&world.root(), "ids-a"), first);
     world.destroy();
 }

@@ -29,6 +29,12 @@ impl IdRange {
             .map(|slot| IdRange { base: ID_POOL.start + slot * ID_RANGE_LENGTH })
     }
 
+    /// Whether all of `ids` are of the range.
+    #[must_use]
+    pub fn contains(self, ids: &Range<u32>) -> bool {
+        self.base <= ids.start && ids.end <= self.base + ID_RANGE_LENGTH
+    }
+
     /// Whether the range shares an id with `ids`.
     #[must_use]
     pub fn overlaps(self, ids: &Range<u32>) -> bool {

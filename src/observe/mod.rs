@@ -3,17 +3,17 @@
 //! Start at [`observe`].
 
 mod distros;
+mod ids;
 
 pub use distros::Reach;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::ops::Range;
 
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
 use crate::model::{
-    ContainerState, Fleet, Forwarding, Host, ImageSource, ImageState, IpFamily, Listener, NeighbourTable, PerFamily,
+    ContainerState, Fleet, Forwarding, Host, IdRange, ImageSource, ImageState, IpFamily, Listener, NeighbourTable,
+    Ownership, PerFamily,
 };
 use crate::network;
 use crate::store::{Changed, HostChanges, Layout};
@@ -48,6 +48,9 @@ pub async fn observe(
         | ImageState::Unavailable { .. } => None,
     });
     let startable = stored.collect();
+    // Nobody else needs to know: who is there has its ids.
+    let makes_some = fleet.containers.iter().any(|spec| !containers.iter().any(|found| found.name == spec.name));
+    let foreign_ids = if makes_some { ids::foreign_ids(&own_ids(&containers)) } else { Vec::new() };
     Ok(Host {
         startable,
         containers: containers.into_iter().map(|state: ContainerState| (state.name.clone(), state)).collect(),
@@ -65,7 +68,7 @@ pub async fn observe(
         listeners: observe_listeners(fleet),
         images: observed,
         volumes,
-        foreign_ids: subordinate_ids(),
+        foreign_ids,
         lacks: engine.lacks(&fleet.containers),
     })
 }
@@ -100,30 +103,10 @@ fn local_sources(fleet: &Fleet) -> BTreeSet<&ImageSource> {
     sources.filter(|source| !matches!(source, ImageSource::Distro(_))).collect()
 }
 
-/// The ids that users of the host may map (subuid(5), subgid(5)).
-fn subordinate_ids() -> Vec<Range<u32>> {
-    ["/etc/subuid", "/etc/subgid"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|text| text.lines().filter_map(parse_subordinate).collect::<Vec<_>>())
-        .collect()
-}
-
-/// One line: `name:first:count`.
-fn parse_subordinate(line: &str) -> Option<Range<u32>> {
-    let mut fields = line.trim().split(':').skip(1);
-    let first: u32 = fields.next()?.parse().ok()?;
-    let count: u32 = fields.next()?.parse().ok()?;
-    Some(first..first.saturating_add(count))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_subuid_is_a_range() {
-        assert_eq!(parse_subordinate("root:1000000:65536"), Some(1_000_000..1_065_536));
-        assert_eq!(parse_subordinate("# none"), None);
-    }
+fn own_ids(containers: &[ContainerState]) -> Vec<IdRange> {
+    let records = containers.iter().filter_map(|container| match &container.ownership {
+        Ownership::Ours(record) => Some(record.ids),
+        Ownership::Foreign => None,
+    });
+    records.collect()
 }

@@ -84,7 +84,7 @@ impl<'a> Changes<'a> {
 
     fn create_new(&mut self, spec: &ContainerSpec) {
         let Some(image) = self.image_of(spec) else { return };
-        match self.pool.take(&self.scene.fleet.name, &spec.name) {
+        match self.pool.take(&self.scene.fleet.scope, &self.scene.fleet.name, &spec.name) {
             Some(ids) => {
                 // What weakens its isolation is part of the file, and still nobody should miss it.
                 let reason = std::iter::once("it does not exist".to_owned()).chain(spec.opt_ins());

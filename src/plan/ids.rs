@@ -21,11 +21,14 @@ impl Pool {
         Pool { taken: taken.collect(), foreign: host.foreign_ids.clone() }
     }
 
-    /// Takes a range for a new container: the first free one from a slot derived from its name on, so that it is
-    /// the same again after it was deleted. `None` when none is left.
-    pub(super) fn take(&mut self, fleet: &FleetName, container: &ContainerName) -> Option<IdRange> {
+    /// Takes a range for a new container: the first free one from a slot derived from its name and root on, so that it is
+    /// the same again after it was deleted, and another than that of its namesake under another root, who may be stopped
+    /// and show nothing of his. `None` when none is left.
+    pub(super) fn take(&mut self, scope: &str, fleet: &FleetName, container: &ContainerName) -> Option<IdRange> {
         let slots = IdRange::pool().len();
-        let hash = stable_hash(&["ids", fleet.as_str(), container.as_str()]);
+        let root = (!scope.is_empty()).then_some(scope);
+        let parts: Vec<&str> = ["ids", fleet.as_str(), container.as_str()].into_iter().chain(root).collect();
+        let hash = stable_hash(&parts);
         let (head, _) = hash.split_first_chunk().expect("a hash has 32 bytes");
         let first = usize::try_from(u64::from_le_bytes(*head) % slots as u64).expect("less than the slots");
         let range =
@@ -48,7 +51,7 @@ mod tests {
 
     fn take(pool: &mut Pool, container: &str) -> Option<u32> {
         let fleet = "dev".parse().expect("a name");
-        pool.take(&fleet, &container.parse().expect("a name")).map(|range| range.base)
+        pool.take("", &fleet, &container.parse().expect("a name")).map(|range| range.base)
     }
 
     #[test]
@@ -56,6 +59,9 @@ mod tests {
         let first = take(&mut Pool::new(&Host::default()), "a");
         assert_eq!(first, take(&mut Pool::new(&Host::default()), "a"));
         assert_ne!(first, take(&mut Pool::new(&Host::default()), "b"));
+        let (fleet, container) = ("dev".parse().expect("a name"), "a".parse().expect("a name"));
+        let under_root = Pool::new(&Host::default()).take("/srv/root", &fleet, &container).map(|range| range.base);
+        assert_ne!(first, under_root);
     }
 
     #[test]
