@@ -113,6 +113,32 @@ fn a_full_disk_leaves_nothing_half_done() {
     assert_eq!(left, [Vec::<String>::new(), Vec::new()]);
 }
 
+#[test]
+fn an_image_that_the_disk_did_not_take_is_not_kept() {
+    let world = World::new();
+    let archive = archive(&world, "heavy", 48 << 20);
+    let (backing, disk) = (world.dir.path().join("backing"), world.root());
+    for directory in [&backing, &disk] {
+        fs::create_dir_all(directory).expect("a directory");
+    }
+    let (backing, disk) = (backing.to_str().expect("text"), disk.to_str().expect("text"));
+    // A disk that says it is larger than it is: what is written to it is in memory, and then nowhere.
+    let lie = format!(
+        "mount -t tmpfs -o size=24m tmpfs {backing} && truncate -s 512M {backing}/disk && \
+         mkfs.ext4 -q -E lazy_itable_init=1 {backing}/disk && mount -o loop {backing}/disk {disk}"
+    );
+    world::host("sh", &["-ec", &lie]);
+    let imported = world.command(&["image", "import", &archive]).output();
+    let kept: Vec<String> = world::names_in(&world.root().join("fleet/images"));
+    world::host("umount", &[disk]);
+    // The kernel lets go of the file a little later than of the disk.
+    world::host("umount", &["-l", backing]);
+    let failed = world::ran(&imported.expect("fleet runs")).expect(1).stderr;
+    assert!(failed.contains("cannot write `"), "{failed}");
+    let is_finished = |name: &String| !name.starts_with(".draft-") && name != "digests.json";
+    assert!(!kept.iter().any(is_finished), "{kept:?}");
+}
+
 /// An archive whose files are `mark` and one of `bytes` bytes.
 fn archive(world: &World, mark: &str, bytes: usize) -> String {
     let source = world.dir.path().join("source");

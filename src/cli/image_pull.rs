@@ -51,7 +51,13 @@ pub(super) fn pull(session: &Session, named: &[String]) -> Result<Exit, CliError
 pub(super) fn import(session: &Session, path: &Path) -> Result<Exit, CliError> {
     let path = std::path::absolute(path)
         .map_err(|error| CliError::io(&format!("cannot find `{}`", path.display()), &error))?;
-    bring(session, vec![(ImageSource::File { path, sha256: None }, None)], &SigningKeys::new())
+    let images = Images::new(session.layout.clone()).within(session.image_limits);
+    let digest = images.import(&path).map_err(|error| image_failed(&error))?;
+    let source = ImageSource::File { path, sha256: None };
+    session.console.note(&format!("{source}: stored ({})", digest.short()));
+    let pulled = PulledImageJson { source: source.to_string(), digest: digest.to_string(), serial: None };
+    session.console.json(&PulledJson { images: vec![pulled] });
+    Ok(Exit::Done)
 }
 
 /// The images of `fleet`, with the builds that they are pinned to.

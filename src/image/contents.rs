@@ -1,5 +1,6 @@
 //! What tells that a stored image is as it was unpacked: one hash of everything in it, file contents too.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,16 +15,61 @@ use super::file_hashes::FileHashes;
 use super::walk::walk;
 use super::xattrs;
 
-/// Begins what is hashed; another number whenever the same tree would get another hash.
-const RECIPE: &str = "fleet-contents-1\n";
+/// How a tree is hashed. What was noted by an earlier version keeps its recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recipe {
+    /// Files by their SHA-256.
+    First,
+    /// Files by their BLAKE3.
+    Second,
+}
 
-/// The hash of the tree below `top`: names, modes, owners, contents, link texts and extended attributes. Times are no part
-/// of it. Files whose hashes are among `known` are not read again.
-pub(super) fn hash(top: &Path, known: &FileHashes) -> Result<String, TreeError> {
-    let mut hash = Sha256::new_with_prefix(RECIPE);
+/// What begins a hash of the second recipe; one of the first is nothing but hexadecimal digits.
+const SECOND: &str = "2:";
+
+impl Recipe {
+    /// The one that `hash` was made by.
+    pub(super) fn of(hash: &str) -> Recipe {
+        if hash.starts_with(SECOND) { Recipe::Second } else { Recipe::First }
+    }
+
+    /// What `hash` is noted as.
+    pub(super) fn mark(self, hash: &str) -> String {
+        match self {
+            Recipe::First => hash.to_owned(),
+            Recipe::Second => format!("{SECOND}{hash}"),
+        }
+    }
+
+    /// Begins what is hashed.
+    fn begin(self) -> &'static str {
+        match self {
+            Recipe::First => "fleet-contents-1\n",
+            Recipe::Second => "fleet-contents-2\n",
+        }
+    }
+}
+
+/// What is in a tree.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Tells it from all others.
+    pub(super) hash: String,
+    /// What it takes on disk, each file counted once.
+    pub(super) bytes: u64,
+}
+
+/// Measures the tree below `top`. The hash by `recipe` is of names, modes, owners, contents, link texts and extended
+/// attributes; times are no part of it. Files whose BLAKE3 is among `known` are not read again.
+pub(super) fn measure(top: &Path, known: &FileHashes, recipe: Recipe) -> Result<Measured, TreeError> {
+    let mut hash = Sha256::new_with_prefix(recipe.begin());
     let mut hasher = Hasher::new();
+    let (mut bytes, mut counted) = (0, HashSet::new());
     walk(top, &mut |found| {
         let stat = &found.stat;
+        if found.kind() == FileType::Directory || stat.st_nlink == 1 || counted.insert(stat.st_ino) {
+            bytes += stat.st_blocks.cast_unsigned() * 512;
+        }
         let failed = || TreeError::read(&top.join(found.path));
         hash.update(format!("{:o} {} {} ", stat.st_mode, stat.st_uid, stat.st_gid));
         hash.update(found.path.as_os_str().as_bytes());
@@ -40,10 +86,12 @@ pub(super) fn hash(top: &Path, known: &FileHashes) -> Result<String, TreeError> 
                     hash.update(value);
                 }
                 if found.kind() == FileType::RegularFile {
-                    match known.get(stat.st_ino) {
-                        Some(known) => hash.update(known),
-                        None => hash.update(hasher.sha256(File::from(opened)).map_err(failed())?),
-                    }
+                    let sum = match (recipe, known.get(stat.st_ino)) {
+                        (Recipe::Second, Some(known)) => Ok(known.to_owned()),
+                        (Recipe::Second, None) => hasher.blake3(File::from(opened)),
+                        (Recipe::First, _) => hasher.sha256(File::from(opened)),
+                    };
+                    hash.update(sum.map_err(failed())?);
                 }
             }
             FileType::Fifo
@@ -55,5 +103,5 @@ pub(super) fn hash(top: &Path, known: &FileHashes) -> Result<String, TreeError> 
         hash.update([0]);
         Ok::<(), TreeError>(())
     })?;
-    Ok(hex(hash))
+    Ok(Measured { hash: recipe.mark(&hex(hash)), bytes })
 }

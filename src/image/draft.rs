@@ -1,18 +1,19 @@
 //! Directories of the store in the making: nobody takes them for finished, and killed processes' go with the next.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
-use rustix::fs::{self as rfs, Mode, OFlags};
+use rustix::fs as rfs;
 
 use super::error::ImageError;
 use super::turn::Turn;
 use crate::model::ImageDigest;
-use crate::store::{Layout, publish_dir, write_atomic};
+use crate::store::{Layout, publish_dir, write_volatile};
 
 /// What begins the name of everything in the store that is not finished.
 const DRAFT: &str = ".draft-";
@@ -27,6 +28,8 @@ pub(super) fn draft_name(what: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Draft {
     path: PathBuf,
+    /// Open from the begin on: syncfs(2) tells of every failure to write since then, whoever else has been told.
+    opened: File,
 }
 
 impl Draft {
@@ -35,14 +38,20 @@ impl Draft {
     pub(super) fn begin(layout: &Layout, shelf: &Path, name: &str) -> Result<Draft, ImageError> {
         open_shelf(layout, shelf).map_err(ImageError::io("make", shelf))?;
         discard(shelf, &format!("{DRAFT}{name}-"))?;
-        let draft = Draft { path: shelf.join(draft_name(name)) };
-        DirBuilder::new().mode(0o755).create(&draft.path).map_err(ImageError::io("make", &draft.path))?;
-        Ok(draft)
+        let path = shelf.join(draft_name(name));
+        let made = DirBuilder::new().mode(0o755).create(&path).and_then(|()| File::open(&path));
+        Ok(Draft { opened: made.map_err(ImageError::io("make", &path))?, path })
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What its directory itself takes on disk.
+    pub(super) fn own_bytes(&self) -> Result<u64, ImageError> {
+        let metadata = self.opened.metadata().map_err(ImageError::io("read", &self.path))?;
+        Ok(metadata.blocks() * 512)
     }
 
     /// Makes the directory `name` in it, which becomes the top of a tree: open to all its users, whatever this process's
@@ -55,11 +64,25 @@ impl Draft {
         Ok(tree)
     }
 
+    /// Waits until all that was written to it is on the disk. Files are not synced one by one: what is published is whole
+    /// after a power cut because all was written before.
+    pub(super) fn sync(&self) -> Result<(), ImageError> {
+        rfs::syncfs(&self.opened).map_err(|error| ImageError::io("write", &self.path)(error.into()))
+    }
+
+    /// Does `work`, which takes the processor more than the disk, while what there is goes to the disk.
+    pub(super) fn while_syncing<T>(&self, work: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+        thread::scope(|scope| {
+            let synced = scope.spawn(|| self.sync());
+            let done = work()?;
+            synced.join().expect("it does not panic").map(|()| done)
+        })
+    }
+
     /// Adds the file `record` with `text`, and makes the draft the finished directory `to`.
     pub(super) fn publish(self, record: &str, text: &[u8], to: &Path) -> Result<(), ImageError> {
-        write_atomic(&self.path.join(record), text, 0o600)
-            .and_then(|()| sync_file_system(&self.path))
-            .map_err(ImageError::io("write", to))?;
+        write_volatile(&self.path.join(record), text, 0o600).map_err(ImageError::io("write", to))?;
+        self.sync()?;
         // Without a record it is not one of ours whole, and the rename would fail.
         retire(to)?;
         publish_dir(&self.path, to).map_err(ImageError::io("publish", to))
@@ -129,9 +152,4 @@ fn open_shelf(layout: &Layout, shelf: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o711).create(layout.state())?;
     DirBuilder::new().recursive(true).mode(0o700).create(shelf)?;
     fs::set_permissions(shelf, Permissions::from_mode(0o700))
-}
-
-/// Files are not synced one by one: what is published is whole after a power cut because all was written before.
-fn sync_file_system(path: &Path) -> io::Result<()> {
-    Ok(rfs::syncfs(rfs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)?)
 }

@@ -25,20 +25,30 @@ pub(super) fn fetch(
     draft: &ImageDraft,
     cache: &DigestCache,
 ) -> Result<(), ImageError> {
-    let (path, found) = match located {
-        Located::Busybox { path, file } => (path, fetch_busybox(path, file, draft)?),
-        Located::Archive { path, file, format } => (path, fetch_archive(path, file, *format, draft, cache)?),
-        Located::Squashfs { path, file } => (path, fetch_squashfs(path, file, draft)?),
-        Located::Directory(path) => {
-            let copy_failed = |source| ImageError::Unpack { path: path.clone(), source };
-            draft.note(copy::copy(path, &draft.make_root()?, draft.limits()).map_err(copy_failed)?);
-            (path, ImageDigest(copy::digest(path).map_err(copy_failed)?))
-        }
-    };
+    let found = fetch_unknown(located, draft, cache)?;
     if &found == digest {
         return Ok(());
     }
-    Err(ImageError::Changed { path: path.clone(), expected: digest.to_string(), found: found.to_string() })
+    let path = located.path().to_owned();
+    Err(ImageError::Changed { path, expected: digest.to_string(), found: found.to_string() })
+}
+
+/// Makes the root file system of `located`, whatever its content is, in `draft`; returns what tells that.
+pub(super) fn fetch_unknown(
+    located: &Located,
+    draft: &ImageDraft,
+    cache: &DigestCache,
+) -> Result<ImageDigest, ImageError> {
+    match located {
+        Located::Busybox { path, file } => fetch_busybox(path, file, draft),
+        Located::Archive { path, file, format } => fetch_archive(path, file, *format, draft, cache),
+        Located::Squashfs { path, file } => fetch_squashfs(path, file, draft, cache),
+        Located::Directory(path) => {
+            let copy_failed = |source| ImageError::Unpack { path: path.clone(), source };
+            draft.note(copy::copy(path, &draft.make_root()?, draft.limits()).map_err(copy_failed)?);
+            Ok(ImageDigest(copy::digest(path).map_err(copy_failed)?))
+        }
+    }
 }
 
 /// Unpacks while hashing, in one pass over the file.
@@ -60,20 +70,33 @@ fn fetch_archive(
         .map_err(unpack_failed)?;
     draft.note(hashes);
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
-    if Identity::of(file).map_err(ImageError::io("read", path))? == before {
-        cache.remember(path, before, &sha256, SystemTime::now());
-    }
+    remember(path, file, before, &sha256, cache)?;
     Ok(ImageDigest(sha256))
 }
 
+/// Keeps the digest of the archive `path`, which was `before`, unless it has been changed meanwhile.
+fn remember(path: &Path, file: &File, before: Identity, sha256: &str, cache: &DigestCache) -> Result<(), ImageError> {
+    if Identity::of(file).map_err(ImageError::io("read", path))? == before {
+        cache.remember(path, before, sha256, SystemTime::now());
+    }
+    Ok(())
+}
+
 /// Copies while hashing: what is in the store is nobody's to change.
-fn fetch_squashfs(path: &Path, mut file: &File, draft: &ImageDraft) -> Result<ImageDigest, ImageError> {
+fn fetch_squashfs(
+    path: &Path,
+    mut file: &File,
+    draft: &ImageDraft,
+    cache: &DigestCache,
+) -> Result<ImageDigest, ImageError> {
+    let before = Identity::of(file).map_err(ImageError::io("read", path))?;
     file.rewind().map_err(ImageError::io("read", path))?;
     let mut hashing = Hashing::new(file);
     let to = draft.parts().squashfs();
     let mut copy = File::create_new(&to).map_err(ImageError::io("write", &to))?;
     io::copy(&mut hashing, &mut copy).map_err(ImageError::io("write", &to))?;
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
+    remember(path, file, before, &sha256, cache)?;
     squashfs::settle(draft, &sha256)?;
     Ok(ImageDigest(sha256))
 }

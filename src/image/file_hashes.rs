@@ -11,19 +11,23 @@ use std::thread::{self, JoinHandle};
 use super::digest::Hasher;
 use crate::sys::begin_writeback;
 
-/// So many files are open at most because they wait for their turn.
-const MOST_WAITING: usize = 64;
+/// Files are handed over so many or so many bytes at a time: to wake a thread takes as long as to write a small file.
+const MOST_FILES: usize = 16;
+const MOST_BYTES: u64 = 256 << 10;
+
+/// So many times that wait for their turn at most.
+const MOST_WAITING: usize = 4;
 
 /// Files from so many bytes on begin to go to the disk at once; smaller ones take the disk more time one by one than
 /// together at the end.
 const WORTH_WRITING: u64 = 64 << 10;
 
-/// The SHA-256 of files in hexadecimal, by the inodes that have them.
+/// The BLAKE3 of files in hexadecimal, or of a squashfs the SHA-256, by the inodes that have them.
 #[derive(Debug, Default)]
 pub(super) struct FileHashes(HashMap<u64, String>);
 
 impl FileHashes {
-    /// That `file` has the hash `sha256`.
+    /// That the squashfs `file` has the hash `sha256`.
     pub(super) fn of(file: &File, sha256: &str) -> io::Result<FileHashes> {
         Ok(FileHashes([(file.metadata()?.ino(), sha256.to_owned())].into()))
     }
@@ -37,34 +41,42 @@ impl FileHashes {
 /// Takes the files of one tree.
 #[derive(Debug)]
 pub(super) struct FileHasher {
-    queue: SyncSender<File>,
+    queue: SyncSender<Vec<File>>,
     thread: JoinHandle<FileHashes>,
+    next: Vec<File>,
+    next_bytes: u64,
 }
 
 impl FileHasher {
     /// Begins without any.
     pub(super) fn start() -> FileHasher {
         let (queue, waiting) = mpsc::sync_channel(MOST_WAITING);
-        FileHasher { queue, thread: thread::spawn(move || hash_all(&waiting)) }
+        FileHasher { queue, thread: thread::spawn(move || hash_all(&waiting)), next: Vec::new(), next_bytes: 0 }
     }
 
-    /// Has `file` hashed, which nobody writes to any more.
-    pub(super) fn add(&self, file: File) {
-        // Were the thread gone, the file would be read when its hash is wanted.
-        let _ = self.queue.send(file);
+    /// Has `file` of `size` bytes hashed, which nobody writes to any more.
+    pub(super) fn add(&mut self, file: File, size: u64) {
+        self.next.push(file);
+        self.next_bytes = self.next_bytes.saturating_add(size);
+        if self.next.len() >= MOST_FILES || self.next_bytes >= MOST_BYTES {
+            self.next_bytes = 0;
+            // Were the thread gone, the files would be read when their hashes are wanted.
+            let _ = self.queue.send(std::mem::take(&mut self.next));
+        }
     }
 
     /// Waits until all are hashed.
     pub(super) fn finish(self) -> FileHashes {
+        let _ = self.queue.send(self.next);
         drop(self.queue);
         self.thread.join().unwrap_or_default()
     }
 }
 
-fn hash_all(waiting: &Receiver<File>) -> FileHashes {
+fn hash_all(waiting: &Receiver<Vec<File>>) -> FileHashes {
     let mut hashes = FileHashes::default();
     let mut digester = Hasher::new();
-    for file in waiting {
+    for file in waiting.iter().flatten() {
         // What cannot be read now is read later, where there is somebody to tell.
         if let Ok((inode, hash)) = hash(&file, &mut digester) {
             // It may have been another file's, which has been removed.
@@ -81,5 +93,5 @@ fn hash(mut file: &File, digester: &mut Hasher) -> io::Result<(u64, String)> {
         let _ = begin_writeback(&file);
     }
     file.rewind()?;
-    Ok((metadata.ino(), digester.sha256(file)?))
+    Ok((metadata.ino(), digester.blake3(file)?))
 }

@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::below::{Below, Lowers};
-use super::contents;
+use super::contents::{self, Measured, Recipe};
 use super::copy;
 use super::digest::hex;
 use super::draft::{self, Draft, names};
 use super::error::{ImageError, TreeError};
 use super::file_hashes::FileHashes;
 use super::layers::{self, Unpacked};
-use super::store::{self, disk_usage};
+use super::store;
 use super::tree::Limits;
 use super::turn::Turn;
 use super::walk::walk;
@@ -42,7 +42,7 @@ struct LayerRecord {
     leans: bool,
     /// What it takes on disk, each file counted once.
     bytes: u64,
-    /// The hash of all that is in it.
+    /// Tells all that is in it.
     contents: String,
 }
 
@@ -174,8 +174,10 @@ impl<'a> Stack<'a> {
     ) -> Result<Held, ImageError> {
         let path = self.shelf().join(id);
         let failed = |source| ImageError::Unpack { path: path.clone(), source };
-        let bytes = disk_usage(draft.path()).map_err(failed)?;
-        let contents = contents::hash(&draft.path().join("tree"), hashes).map_err(failed)?;
+        let tree = draft.path().join("tree");
+        let measure = || contents::measure(&tree, hashes, Recipe::Second).map_err(failed);
+        let Measured { hash: contents, bytes } = draft.while_syncing(measure)?;
+        let bytes = bytes + draft.own_bytes()?;
         let record = LayerRecord { diff_id: diff_id.to_owned(), leans, bytes, contents };
         let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
         draft.publish(RECORD, &text, &path)?;
@@ -229,10 +231,8 @@ pub(super) fn are_intact(layout: &Layout, ids: &[String]) -> Result<bool, ImageE
     for id in ids {
         let path = layout.layers().join(id);
         let noted = record(&path)?.contents;
-        if contents::hash(&path.join("tree"), &FileHashes::default())
-            .map_err(|source| ImageError::Walk { path, source })?
-            != noted
-        {
+        let found = contents::measure(&path.join("tree"), &FileHashes::default(), Recipe::of(&noted));
+        if found.map_err(|source| ImageError::Walk { path, source })?.hash != noted {
             return Ok(false);
         }
     }

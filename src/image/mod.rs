@@ -51,6 +51,7 @@ use std::sync::Arc;
 
 pub use error::{ImageError, TreeError, WebError};
 
+use self::contents::Recipe;
 use self::digest::DigestCache;
 use self::file_hashes::FileHashes;
 use self::source::{Located, Unavailable};
@@ -255,6 +256,27 @@ impl Images {
         published
     }
 
+    /// Brings the archive or directory `path` into the store; returns what identifies it. What has never been read is read
+    /// once: what tells its content is known when it is unpacked.
+    pub fn import(&self, path: &Path) -> Result<ImageDigest, ImageError> {
+        let source = ImageSource::File { path: path.to_owned(), sha256: None };
+        let unavailable = |unavailable| unavailable_image(&source, unavailable);
+        let located = source::locate_file(path, false).map_err(unavailable)?;
+        let Some(name) = located.unread(&self.digests()).map(ImageDigest) else {
+            let digest = located.digest(None, &self.digests()).map_err(unavailable)?;
+            self.fetch(&source, &digest, None)?;
+            return Ok(digest);
+        };
+        let _reading = Turn::take(&self.layout, &name)?;
+        let draft = ImageDraft::begin(&self.layout, &name, self.limits)?;
+        let digest = fetch::fetch_unknown(&located, &draft, &self.digests())?;
+        let _turn = Turn::take(&self.layout, &digest)?;
+        if !store::has(&self.layout, &digest) {
+            draft.publish(&self.layout, &source, &digest, None)?;
+        }
+        Ok(digest)
+    }
+
     /// What is known of what can be started in the image `digest`; `None` if the store does not have it.
     #[must_use]
     pub fn startable(&self, digest: &ImageDigest) -> Option<Startable> {
@@ -325,7 +347,9 @@ impl Images {
             return layer_store::are_intact(&self.layout, &ids).map(Some);
         }
         let Some(noted) = store::record(&self.layout, digest)?.contents else { return Ok(None) };
-        Ok(Some(store::contents_of(&self.layout.stored_root(digest), &FileHashes::default())?.as_ref() == Some(&noted)))
+        let parts = self.layout.stored_root(digest);
+        let found = store::measure(&parts, &FileHashes::default(), Recipe::of(&noted))?;
+        Ok(Some(found.is_some_and(|found| found.hash == noted)))
     }
 
     /// Removes every stored image that is not in `used`, and what killed fetches left. Returns what was removed.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::busybox;
 use super::copy;
-use super::digest::DigestCache;
+use super::digest::{DigestCache, Identity};
 use super::elf;
 use super::entries::BLOCK;
 use super::error::TreeError;
@@ -85,6 +85,27 @@ pub(super) fn locate_busybox() -> Result<Located, Unavailable> {
 }
 
 impl Located {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Located::Busybox { path, .. }
+            | Located::Archive { path, .. }
+            | Located::Squashfs { path, .. }
+            | Located::Directory(path) => path,
+        }
+    }
+
+    /// A name for the archive as it is now, if all of it would have to be read to tell its content.
+    pub(super) fn unread(&self, cache: &DigestCache) -> Option<String> {
+        match self {
+            Located::Archive { path, file, .. } | Located::Squashfs { path, file } => {
+                let identity = Identity::of(file).ok()?;
+                cache.known(path, identity).is_none().then(|| identity.name())
+            }
+            Located::Busybox { .. } | Located::Directory(_) => None,
+        }
+    }
+
     /// What tells the content. If the fleet file declares a `sha256`, an archive that has another is refused.
     pub(super) fn digest(&self, declared: Option<&str>, cache: &DigestCache) -> Result<ImageDigest, Unavailable> {
         match self {

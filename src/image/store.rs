@@ -11,20 +11,18 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::contents;
+use super::contents::{self, Measured, Recipe};
 use super::digest::{Hasher, hex};
 use super::draft::{self, Draft, names};
-use super::error::{ImageError, TreeError};
+use super::error::ImageError;
 use super::file_hashes::FileHashes;
 use super::layer_store;
 use super::squashfs;
 use super::tree::Limits;
 use super::turn::Turn;
-use super::walk::walk;
 use crate::model::{Build, Entrypoint, ImageDigest, ImageSource};
 use crate::store::{Layout, Lower, StoredRoot, layer_trees};
 use crate::sys::{RootDir, can_map_squashfs, mount_squashfs};
@@ -49,7 +47,7 @@ pub(super) struct ImageRecord {
     /// Whether it has something at `/sbin/init`. Of images of the first versions nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) has_init: Option<bool>,
-    /// The hash of all that is in it. Images of the first versions have none.
+    /// Tells all that is in it. Images of the first versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) contents: Option<String>,
 }
@@ -131,9 +129,10 @@ impl ImageDraft {
         build: Option<&Build>,
     ) -> Result<(), ImageError> {
         let created_at_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let failed = |source| ImageError::Unpack { path: self.draft.path().to_owned(), source };
-        let bytes = disk_usage(self.draft.path()).map_err(failed)?;
-        let contents = contents_of(&self.parts, self.hashes.get_or_init(FileHashes::default))?;
+        let known = self.hashes.get_or_init(FileHashes::default);
+        let measured = self.draft.while_syncing(|| measure(&self.parts, known, Recipe::Second))?;
+        let (contents, bytes) = measured.map_or((None, 0), |measured| (Some(measured.hash), measured.bytes));
+        let bytes = bytes + self.draft.own_bytes()?;
         let (source, build) = (source.to_string(), build.cloned());
         let has_init = has_init(layout, &self.parts);
         let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, has_init, contents };
@@ -142,25 +141,30 @@ impl ImageDraft {
     }
 }
 
-/// The hash of all that is in an image with these parts; `None` of one with layers, of which it is noted with each. Files
-/// whose hashes are among `known` are not read.
-pub(super) fn contents_of(parts: &StoredRoot, known: &FileHashes) -> Result<Option<String>, ImageError> {
-    let hash = |tree: PathBuf| contents::hash(&tree, known).map_err(|source| ImageError::Walk { path: tree, source });
+/// What is in an image with these parts, hashed by `recipe`; `None` of one with layers, of which it is noted with each.
+/// Files whose hashes are among `known` are not read.
+pub(super) fn measure(parts: &StoredRoot, known: &FileHashes, recipe: Recipe) -> Result<Option<Measured>, ImageError> {
+    let measure = |tree: PathBuf| {
+        contents::measure(&tree, known, recipe).map_err(|source| ImageError::Walk { path: tree, source })
+    };
     if !parts.layers().map_err(ImageError::io("read", &parts.tree()))?.is_empty() {
         return Ok(None);
     }
     let squashfs = parts.squashfs();
     let file = match File::open(&squashfs) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return hash(parts.tree()).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return measure(parts.tree()).map(Some),
         opened => opened.map_err(ImageError::io("read", &squashfs))?,
     };
     let failed = || ImageError::io("read", &squashfs);
-    let hashed = match known.get(file.metadata().map_err(failed())?.ino()) {
+    let metadata = file.metadata().map_err(failed())?;
+    let hashed = match known.get(metadata.ino()) {
         Some(known) => known.to_owned(),
         None => Hasher::new().sha256(file).map_err(failed())?,
     };
-    let mask = if parts.mask().is_dir() { hash(parts.mask())? } else { String::new() };
-    Ok(Some(hex(Sha256::new_with_prefix(format!("{hashed} {mask}")))))
+    let mask = if parts.mask().is_dir() { Some(measure(parts.mask())?) } else { None };
+    let (mask, mask_bytes) = mask.map_or((String::new(), 0), |mask| (mask.hash, mask.bytes));
+    let hash = recipe.mark(&hex(Sha256::new_with_prefix(format!("{hashed} {mask}"))));
+    Ok(Some(Measured { hash, bytes: metadata.blocks() * 512 + mask_bytes }))
 }
 
 /// Whether this kernel can use the stored image `digest` as it is.
@@ -184,6 +188,7 @@ pub(super) fn unpack_squashfs(layout: &Layout, digest: &ImageDigest) -> Result<(
     }
     let file = File::open(&path).map_err(ImageError::io("read", &path))?;
     squashfs::unpack(&file, &root, Limits::NONE).map_err(|source| ImageError::Unpack { path, source })?;
+    draft.draft.sync()?;
     fs::rename(&root, parts.tree()).map_err(ImageError::io("write", &parts.tree()))
 }
 
@@ -242,19 +247,4 @@ fn has_init(layout: &Layout, parts: &StoredRoot) -> Option<bool> {
         None => RootDir::open(&parts.tree()).ok()?,
     };
     Some(root.metadata_followed(Path::new("/sbin/init")).ok()?.is_some())
-}
-
-/// What the tree `top` takes on disk in bytes, each file counted once.
-pub(super) fn disk_usage(top: &Path) -> Result<u64, TreeError> {
-    let mut bytes = 0;
-    let mut counted = std::collections::HashSet::new();
-    walk(top, &mut |found| {
-        let stat = &found.stat;
-        let is_first = found.kind() == FileType::Directory || stat.st_nlink == 1 || counted.insert(stat.st_ino);
-        if is_first {
-            bytes += stat.st_blocks.cast_unsigned() * 512;
-        }
-        Ok::<(), TreeError>(())
-    })?;
-    Ok(bytes)
 }

@@ -27,31 +27,48 @@ const V3: u32 = 0x0300_0000;
 /// Reads those attributes of the file or directory behind `fd`, which may be open with `O_PATH`, whose names pass
 /// `is_wanted`; sorted by name. A file system without attributes has none.
 pub fn read_xattrs(fd: &impl AsFd, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Xattr>> {
-    // The calls for descriptors refuse those that are open with O_PATH.
-    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     let mut names = Vec::with_capacity(1024);
-    match rfs::listxattr(&path, spare_capacity(&mut names)) {
+    match list(fd, &mut names) {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         Err(Errno::RANGE) => {
             names.reserve(LARGEST);
-            rfs::listxattr(&path, spare_capacity(&mut names))?;
+            list(fd, &mut names)?;
         }
-        other => drop(other?),
+        other => other?,
     }
     let mut xattrs = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty() && is_wanted(name)) {
         let name = OsString::from_vec(name.to_vec());
         let mut value = Vec::with_capacity(LARGEST);
-        match rfs::getxattr(&path, name.as_os_str(), spare_capacity(&mut value)) {
+        match get(fd, &name, &mut value) {
             // Somebody has removed it meanwhile.
             Err(Errno::NODATA) => continue,
-            other => drop(other?),
+            other => other?,
         }
         value.shrink_to_fit();
         xattrs.push((name, value));
     }
     xattrs.sort();
     Ok(xattrs)
+}
+
+fn list(fd: &impl AsFd, names: &mut Vec<u8>) -> rustix::io::Result<()> {
+    match rfs::flistxattr(fd, spare_capacity(names)) {
+        Err(Errno::BADF) => rfs::listxattr(path_of(fd), spare_capacity(names)).map(drop),
+        listed => listed.map(drop),
+    }
+}
+
+fn get(fd: &impl AsFd, name: &OsStr, value: &mut Vec<u8>) -> rustix::io::Result<()> {
+    match rfs::fgetxattr(fd, name, spare_capacity(value)) {
+        Err(Errno::BADF) => rfs::getxattr(path_of(fd), name, spare_capacity(value)).map(drop),
+        got => got.map(drop),
+    }
+}
+
+/// For descriptors that are open with `O_PATH`, which the calls for descriptors refuse.
+fn path_of(fd: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
 /// Gives the open file or directory `fd` the attribute `name`.

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::thread;
 
+use super::raw::Raw;
 use super::{Room, chain, file, run, text};
 use crate::model::{ImageDigest, ImageSource, ImageState};
 
@@ -165,4 +166,24 @@ fn images_that_nobody_uses_are_pruned_and_others_listed_with_their_size() {
     assert_eq!(room.images.prune(&digests[1..]).expect("pruned"), digests[..1]);
     assert!(room.path("installation/fleet/images/notes").exists());
     assert_eq!(room.images.list().expect("listed").len(), 1);
+}
+
+#[test]
+fn what_an_earlier_version_noted_of_an_image_still_tells_whether_it_has_changed() {
+    let room = Room::new();
+    let path = room.path("a.tar");
+    fs::write(&path, Raw::default().file("a", "content").directory("d").end()).expect("a file");
+    let unpacked = room.fetch(&path).expect("a good archive");
+    let digest = room.available_or_stored(&path);
+    let record = unpacked.with_file_name("image.json");
+    let mut noted: serde_json::Value =
+        serde_json::from_slice(&fs::read(&record).expect("it has a record")).expect("JSON");
+    assert!(noted["contents"].as_str().is_some_and(|hash| hash.starts_with("2:")), "{noted}");
+    // As version 0.1 wrote it: of SHA-256 alone.
+    noted["contents"] = "ee9afa23fe150dd489143ca2d5ee40ebf8d1986e820907982047887ef4fd19c9".into();
+    fs::write(&record, noted.to_string()).expect("written");
+    assert_eq!(room.images.is_intact(&digest).expect("readable"), Some(true));
+    fs::write(unpacked.join("a"), "CONTENT").expect("written");
+    fs::set_permissions(unpacked.join("a"), Permissions::from_mode(0o4755)).expect("its mode");
+    assert_eq!(room.images.is_intact(&digest).expect("readable"), Some(false));
 }

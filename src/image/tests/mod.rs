@@ -53,6 +53,13 @@ impl Room {
         }
     }
 
+    fn available_or_stored(&self, path: &Path) -> ImageDigest {
+        match self.images.observe(&file(path)) {
+            ImageState::Available(digest) | ImageState::Stored(digest) => digest,
+            other => panic!("{} is {other:?}", path.display()),
+        }
+    }
+
     /// Fetches the archive or directory `path` and returns its root file system.
     fn fetch(&self, path: &Path) -> Result<PathBuf, ImageError> {
         let digest = self.available(path);

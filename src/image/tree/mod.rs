@@ -157,7 +157,7 @@ impl Tree {
         settle(&file, owner, attributes)
             .and_then(|()| Ok(rfs::futimens(&file, &times(attributes.mtime))?))
             .map_err(TreeError::write(path))?;
-        self.hasher.get_or_insert_with(FileHasher::start).add(file);
+        self.hasher.get_or_insert_with(FileHasher::start).add(file, size);
         Ok(())
     }
 
