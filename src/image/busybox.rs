@@ -129,5 +129,5 @@ fn write(tree: &mut Tree, path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Tr
 
 fn attributes(mode: u32) -> Attributes {
     let mtime = Timespec { tv_sec: BUILT_AT_S, tv_nsec: 0 };
-    Attributes { mode, uid: 0, gid: 0, mtime, xattrs: Vec::new() }
+    Attributes { mode, uid: 0, gid: 0, mtime, xattrs: Vec::new(), named: Vec::new() }
 }

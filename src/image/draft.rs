@@ -10,8 +10,10 @@ use std::thread;
 
 use rustix::fs as rfs;
 
+use super::acl;
 use super::error::ImageError;
 use super::turn::Turn;
+use super::xattrs;
 use crate::model::ImageDigest;
 use crate::store::{Layout, publish_dir, write_volatile};
 
@@ -60,6 +62,9 @@ impl Draft {
         let tree = self.path.join(name);
         fs::create_dir(&tree)
             .and_then(|()| fs::set_permissions(&tree, Permissions::from_mode(0o755)))
+            // What the directories above hand on to all that is made in them is no part of an image.
+            .and_then(|()| xattrs::remove(&File::open(&tree)?, acl::DEFAULT))
+            .and_then(|()| xattrs::remove(&File::open(&tree)?, acl::ACCESS))
             .map_err(ImageError::io("make", &tree))?;
         Ok(tree)
     }

@@ -284,12 +284,24 @@ fn attributes(header: &Header, extended: Extended) -> io::Result<Attributes> {
         Some(mtime) => mtime,
         None => Timespec { tv_sec: number(&old.mtime)?.cast_signed(), tv_nsec: 0 },
     };
+    let (mut xattrs, mut named) = (extended.xattrs, Vec::new());
+    for (name, acl) in extended.acls {
+        match acl.to_binary() {
+            Some(value) => {
+                // Some programs write it both ways.
+                xattrs.retain(|(known, _)| known != name);
+                xattrs.push((name.into(), value));
+            }
+            None => named.push((name, acl)),
+        }
+    }
     Ok(Attributes {
         mode: u32::try_from(number(&old.mode)? & 0o7777).expect("twelve bits fit"),
         uid: extended.uid.map_or_else(|| number(&old.uid), Ok)?,
         gid: extended.gid.map_or_else(|| number(&old.gid), Ok)?,
         mtime,
-        xattrs: extended.xattrs,
+        xattrs,
+        named,
     })
 }
 

@@ -139,6 +139,16 @@ pub enum TreeError {
         /// The id.
         id: u64,
     },
+    /// An access control list with a name that means nobody.
+    #[error("cannot accept entry `{entry}`: its access list names the {what} `{name}`, which the image does not have")]
+    UnknownName {
+        /// The entry's name.
+        entry: String,
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name in the list.
+        name: String,
+    },
     /// A kind of entry that is not known.
     #[error("cannot accept entry `{entry}`: {what}")]
     Unsupported {
@@ -177,6 +187,9 @@ impl TreeError {
             TreeError::UnsafeName(_) => Some("make the archive from inside its directory: `tar -C ROOTFS -c .`"),
             TreeError::OwnerOutOfRange { .. } => {
                 Some("make the archive as root with the guest's own ids: `tar --numeric-owner`")
+            }
+            TreeError::UnknownName { .. } => {
+                Some("make the archive with numbers in place of names: `tar --numeric-owner --acls`")
             }
             TreeError::Unsupported { .. } => Some("make the archive with GNU tar: `tar -C ROOTFS --xattrs -c .`"),
             TreeError::TooLarge(ImageLimit::Size(_)) => {

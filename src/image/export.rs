@@ -1,5 +1,6 @@
 //! A stored image becomes a tar archive that any program reads, with owners, set-id bits, links and extended attributes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,12 +11,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 use tar::{Builder, EntryType, Header};
 
+use super::acl::{self, Acl};
 use super::error::TreeError;
 use super::walk::{Found, walk};
-use super::xattrs::{self, Xattr};
+use super::xattrs::{self, Xattr, is_acl};
 
 /// How extended attributes are called in the extended headers of GNU tar, libarchive and star.
 const XATTR: &str = "SCHILY.xattr.";
+/// The same of access control lists, which are text there.
+const ACL: &str = "SCHILY.acl.";
 
 /// Writes the tree below `top` to `out`; returns that when all is written.
 pub(super) fn write<W: Write>(top: &Path, out: W) -> Result<W, TreeError> {
@@ -68,11 +72,18 @@ fn append<W: Write>(archive: &mut Builder<W>, top: &Path, found: &Found<'_>, pat
 }
 
 fn append_attributes<W: Write>(archive: &mut Builder<W>, attributes: &[Xattr]) -> io::Result<()> {
-    let named: Vec<(String, &[u8])> = attributes
-        .iter()
-        .map(|(name, value)| (format!("{XATTR}{}", name.to_string_lossy()), value.as_slice()))
-        .collect();
-    archive.append_pax_extensions(named.iter().map(|(name, value)| (name.as_str(), *value)))
+    let records: Vec<(String, Cow<'_, [u8]>)> = attributes.iter().map(record).collect();
+    archive.append_pax_extensions(records.iter().map(|(name, value)| (name.as_str(), value.as_ref())))
+}
+
+/// What says that a file has the attribute. Access control lists have records of their own.
+fn record((name, value): &Xattr) -> (String, Cow<'_, [u8]>) {
+    let acl = Acl::from_binary(value).filter(|_| is_acl(name.as_bytes()));
+    match (name.to_str(), acl) {
+        (Some(acl::ACCESS), Some(acl)) => (format!("{ACL}access"), acl.to_text().into_bytes().into()),
+        (Some(acl::DEFAULT), Some(acl)) => (format!("{ACL}default"), acl.to_text().into_bytes().into()),
+        _ => (format!("{XATTR}{}", name.to_string_lossy()), value.into()),
+    }
 }
 
 fn header(found: &Found<'_>, kind: EntryType) -> Header {

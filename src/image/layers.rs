@@ -155,7 +155,7 @@ fn follow_lower(tree: &mut Tree, place: &Path) -> io::Result<()> {
     let attributes = Attributes { xattrs: found.xattrs()?, ..Attributes::of(&found.stat) };
     let owner = (Uid::from_raw(found.stat.st_uid), Gid::from_raw(found.stat.st_gid));
     settle(&directory, owner, &attributes)?;
-    tree.set_time(place.to_owned(), attributes.mtime);
+    tree.finish_later(place.to_owned(), &attributes);
     Ok(())
 }
 

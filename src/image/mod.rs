@@ -6,6 +6,7 @@
 //! (`unpack`), several one upon the other (`layers`), so is a squashfs (`squashfs`), a directory is copied (`copy`), a busybox image is built (`busybox`), a Debian
 //! is made by mmdebstrap (`bootstrap`); all of them write through `tree`. This room knows no containers.
 
+mod acl;
 mod ahead;
 mod apt;
 mod below;

@@ -7,6 +7,7 @@ use std::str;
 
 use rustix::fs::Timespec;
 
+use super::acl::{self, Acl};
 use super::xattrs::Xattr;
 
 /// What an extended header says about the entry behind it.
@@ -19,6 +20,8 @@ pub(super) struct Extended {
     pub(super) gid: Option<u64>,
     pub(super) mtime: Option<Timespec>,
     pub(super) xattrs: Vec<Xattr>,
+    /// Access control lists, by the attribute that the kernel takes each in.
+    pub(super) acls: Vec<(&'static str, Acl)>,
     pub(super) sparse: Sparse,
 }
 
@@ -61,12 +64,24 @@ impl Extended {
             b"GNU.sparse.map" => {
                 self.sparse.map = value.split(|byte| *byte == b',').map(number).collect::<io::Result<_>>()?;
             }
+            b"SCHILY.acl.access" => self.take_acl(acl::ACCESS, value)?,
+            b"SCHILY.acl.default" => self.take_acl(acl::DEFAULT, value)?,
             b"GNU.sparse.major" => self.sparse.map_in_data = number(value)? == 1,
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.xattrs.push((OsString::from_vec(name.to_vec()), value.to_vec()));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn take_acl(&mut self, name: &'static str, value: &[u8]) -> io::Result<()> {
+        self.acls.retain(|(known, _)| *known != name);
+        // Without a value a record says that there is none.
+        if !value.is_empty() {
+            let acl = Acl::parse(value).ok_or_else(|| damaged("an access control list is malformed"))?;
+            self.acls.push((name, acl));
         }
         Ok(())
     }

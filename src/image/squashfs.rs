@@ -155,6 +155,7 @@ fn attributes(node: &Node<SquashfsFileReader>) -> Attributes {
         gid: header.gid.into(),
         mtime: Timespec { tv_sec: header.mtime.into(), tv_nsec: 0 },
         xattrs: Vec::new(),
+        named: Vec::new(),
     }
 }
 

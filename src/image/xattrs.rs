@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use rustix::fs::{self as rfs, XattrFlags};
 use rustix::io::Errno;
 
+use super::acl;
 pub(super) use crate::sys::Xattr;
 use crate::sys::read_xattrs;
 
@@ -15,13 +16,17 @@ use crate::sys::read_xattrs;
 pub(super) fn is_welcome(name: &[u8]) -> bool {
     name == b"security.capability"
         || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
-        || name == b"system.posix_acl_access"
-        || name == b"system.posix_acl_default"
+        || is_acl(name)
+}
+
+/// Whether the attribute is an access control list.
+pub(super) fn is_acl(name: &[u8]) -> bool {
+    name == acl::ACCESS.as_bytes() || name == acl::DEFAULT.as_bytes()
 }
 
 /// Writes those of `xattrs` that are welcome to the open file or directory `fd`.
-pub(super) fn write(fd: &impl AsFd, xattrs: &[Xattr]) -> io::Result<()> {
-    for (name, value) in xattrs.iter().filter(|(name, _)| is_welcome(name.as_bytes())) {
+pub(super) fn write<'x>(fd: &impl AsFd, xattrs: impl IntoIterator<Item = &'x Xattr>) -> io::Result<()> {
+    for (name, value) in xattrs.into_iter().filter(|(name, _)| is_welcome(name.as_bytes())) {
         match rfs::fsetxattr(fd, name.as_os_str(), value, XattrFlags::empty()) {
             // Not every file system keeps these, and nothing breaks without; capabilities are another matter.
             Err(Errno::OPNOTSUPP) if name != "security.capability" => {}
@@ -29,6 +34,14 @@ pub(super) fn write(fd: &impl AsFd, xattrs: &[Xattr]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes the attribute `name` from the open file or directory `fd`, if it has it.
+pub(super) fn remove(fd: &impl AsFd, name: &str) -> io::Result<()> {
+    match rfs::fremovexattr(fd, name) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Reads those attributes of the open file or directory `fd` that are welcome, sorted by name.

@@ -1,5 +1,6 @@
 //! The whole room on real archives and directories. As the room itself, these tests need root.
 
+mod access_lists;
 mod anything;
 mod faithful;
 mod hostile;

@@ -3,9 +3,10 @@
 //! Start at [`Tree`]. Parents are resolved inside the tree as the guest would resolve them, because images with a
 //! merged `/usr` have entries below links such as `lib -> usr/lib`; the last component of a name is never followed.
 
+mod access;
 mod resolve;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -18,6 +19,7 @@ use rustix::fs::{self as rfs, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timesp
 use rustix::io::Errno;
 
 pub(super) use self::resolve::Missing;
+use super::acl::{self, Acl};
 use super::below::{Below, Lowers};
 use super::error::TreeError;
 use super::file_hashes::{FileHasher, FileHashes};
@@ -61,6 +63,9 @@ impl From<ImageLimits> for Limits {
     }
 }
 
+/// An access control list that has names in it, and the attribute that the kernel takes it in.
+pub(super) type NamedAcl = (&'static str, Acl);
+
 /// What an entry is owned by and carries, whatever its kind.
 #[derive(Debug, Clone)]
 pub(super) struct Attributes {
@@ -74,6 +79,8 @@ pub(super) struct Attributes {
     pub(super) mtime: Timespec,
     /// Extended attributes; those that an image may not carry are left out when written.
     pub(super) xattrs: Vec<Xattr>,
+    /// Access control lists that have names in them.
+    pub(super) named: Vec<NamedAcl>,
 }
 
 impl Attributes {
@@ -86,6 +93,7 @@ impl Attributes {
             gid: stat.st_gid.into(),
             mtime: Timespec { tv_sec: stat.st_mtime, tv_nsec: nanoseconds },
             xattrs: Vec::new(),
+            named: Vec::new(),
         }
     }
 }
@@ -98,6 +106,13 @@ struct Parent {
     place: PathBuf,
 }
 
+/// What a directory gets when all is in it: every new entry changes its time, and inherits its default access control list.
+#[derive(Debug)]
+struct Late {
+    mtime: Timespec,
+    default_acl: Option<Xattr>,
+}
+
 /// A root file system in the making.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -106,8 +121,11 @@ pub(super) struct Tree {
     limits: Limits,
     /// The parent of the last entry: entries of one directory follow each other.
     parent: Option<(PathBuf, Rc<Parent>)>,
-    /// Directory times, set at the end because every new entry changes its directory's.
-    directories: Vec<(PathBuf, Timespec)>,
+    /// What directories get at the end.
+    directories: BTreeMap<PathBuf, Late>,
+    /// Access control lists with names, by their places: the files that tell what the names mean may come later.
+    named: BTreeMap<(PathBuf, &'static str), Acl>,
+    named_entries: usize,
     /// From the first file on.
     hasher: Option<FileHasher>,
     /// What is below it, if it is a layer.
@@ -127,15 +145,30 @@ impl Tree {
     /// The same for a layer upon `lowers`: their links lead where they lead in the whole.
     pub(super) fn upon(lowers: Lowers, top: &Path, limits: Limits) -> Result<Tree, TreeError> {
         let root = RootDir::open(top).map_err(TreeError::write(top))?;
-        let (directories, implied) = (Vec::new(), BTreeSet::new());
+        let (directories, named, implied) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (parent, hasher, left) = (None, None, limits);
-        Ok(Tree { root, left, limits, parent, directories, hasher, lowers, implied, leans: false })
+        Ok(Tree {
+            root,
+            left,
+            limits,
+            parent,
+            directories,
+            named,
+            named_entries: 0,
+            hasher,
+            lowers,
+            implied,
+            leans: false,
+        })
     }
 
     /// Makes the directory `path`, or gives the one that is there these attributes. A link to a directory stays.
     pub(super) fn directory(&mut self, path: &Path, attributes: &Attributes) -> Result<(), TreeError> {
         let owner = self.admit(path, 0, attributes)?;
-        self.make_directory(path, owner, attributes).map_err(TreeError::write(path))
+        match self.make_directory(path, owner, attributes).map_err(TreeError::write(path))? {
+            Some(place) => self.remember_named(&place, &attributes.named),
+            None => Ok(()),
+        }
     }
 
     /// Makes the regular file `path` of `size` bytes, which `data` writes. Whatever else had that name goes.
@@ -151,12 +184,15 @@ impl Tree {
         let access = OFlags::RDWR | OFlags::NOATIME;
         let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = self.make(path, |parent, name| rfs::openat(parent, name, flags, Mode::from_raw_mode(0o600)));
-        let (_, fd) = made.map_err(TreeError::write(path))?;
+        let (parent, fd) = made.map_err(TreeError::write(path))?;
         let mut file = File::from(fd);
         data(&mut file)?;
         settle(&file, owner, attributes)
             .and_then(|()| Ok(rfs::futimens(&file, &times(attributes.mtime))?))
             .map_err(TreeError::write(path))?;
+        let name = last_of(path).map_err(TreeError::write(path))?;
+        let access: Vec<NamedAcl> = attributes.named.iter().filter(|(name, _)| *name == acl::ACCESS).cloned().collect();
+        self.remember_named(&parent.place.join(name), &access)?;
         self.hasher.get_or_insert_with(FileHasher::start).add(file, size);
         Ok(())
     }
@@ -198,14 +234,14 @@ impl Tree {
         self.left
     }
 
-    /// Sets the times of directories: the tree is as its source says. Returns the hashes of what was written to files.
-    pub(super) fn finish(self) -> Result<FileHashes, TreeError> {
-        for (path, mtime) in &self.directories {
+    /// Gives directories and lists with names what they get last: the tree is as its source says. Returns the hashes of what
+    /// was written to files.
+    pub(super) fn finish(mut self) -> Result<FileHashes, TreeError> {
+        self.write_named()?;
+        for (path, late) in &self.directories {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             match self.root.open_at(path, flags) {
-                Ok(directory) => rfs::futimens(&directory, &times(*mtime))
-                    .map_err(io::Error::from)
-                    .map_err(TreeError::write(path))?,
+                Ok(directory) => late.write_to(&directory).map_err(TreeError::write(path))?,
                 // A later entry took its place.
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(TreeError::write(path)(error)),
@@ -216,10 +252,17 @@ impl Tree {
 
     fn admit(&mut self, path: &Path, bytes: u64, attributes: &Attributes) -> Result<(Uid, Gid), TreeError> {
         self.charge(bytes)?;
+        access::check(path, &attributes.xattrs)?;
         Ok((Uid::from_raw(id(path, "owner", attributes.uid)?), Gid::from_raw(id(path, "group", attributes.gid)?)))
     }
 
-    fn make_directory(&mut self, path: &Path, owner: (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
+    /// Returns its place, unless a link that leads to a directory stays.
+    fn make_directory(
+        &mut self,
+        path: &Path,
+        owner: (Uid, Gid),
+        attributes: &Attributes,
+    ) -> io::Result<Option<PathBuf>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let place = if path.as_os_str().is_empty() {
             settle(&self.root.open_at(path, flags)?, owner, attributes)?;
@@ -234,10 +277,11 @@ impl Tree {
                 && self.leads_to_directory(&place)?
             {
                 self.leans = true;
-                return Ok(());
+                return Ok(None);
             }
+            let mut was_there = false;
             match mkdir() {
-                Err(Errno::EXIST) if self.leads_to_directory(&place)? => {}
+                Err(Errno::EXIST) if self.leads_to_directory(&place)? => was_there = true,
                 Err(Errno::EXIST) => {
                     self.clear(&parent.opened, name)?;
                     mkdir()?;
@@ -245,16 +289,22 @@ impl Tree {
                 made => made?,
             }
             match rfs::openat(&parent.opened, name, flags, Mode::empty()) {
-                Ok(directory) => settle(&directory, owner, attributes)?,
+                Ok(directory) => {
+                    if was_there {
+                        // Of an entry that this one takes the place of.
+                        xattrs::remove(&directory, acl::ACCESS)?;
+                    }
+                    settle(&directory, owner, attributes)?;
+                }
                 // The same of a link in the tree itself.
-                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
             place
         };
         self.implied.remove(&place);
-        self.directories.push((place, attributes.mtime));
-        Ok(())
+        self.finish_later(place.clone(), attributes);
+        Ok(Some(place))
     }
 
     fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
@@ -316,9 +366,17 @@ impl Tree {
         &self.root
     }
 
-    /// Has the directory `place` get its time at the end.
-    pub(super) fn set_time(&mut self, place: PathBuf, mtime: Timespec) {
-        self.directories.push((place, mtime));
+    /// Has the directory `place` get at the end what it then gets of `attributes`.
+    pub(super) fn finish_later(&mut self, place: PathBuf, attributes: &Attributes) {
+        let default_acl = attributes.xattrs.iter().find(|(name, _)| name == acl::DEFAULT).cloned();
+        self.directories.insert(place, Late { mtime: attributes.mtime, default_acl });
+    }
+}
+
+impl Late {
+    fn write_to(&self, directory: &OwnedFd) -> io::Result<()> {
+        xattrs::write(directory, self.default_acl.as_slice())?;
+        Ok(rfs::futimens(directory, &times(self.mtime))?)
     }
 }
 
@@ -349,11 +407,11 @@ pub(super) fn id(path: &Path, what: &'static str, id: u64) -> Result<u32, TreeEr
 }
 
 /// Gives an open file or directory its owner, mode and extended attributes, in this order: chown(2) clears set-id
-/// bits and capabilities.
+/// bits and capabilities. A default access control list is for the end.
 pub(super) fn settle(fd: &impl AsFd, (uid, gid): (Uid, Gid), attributes: &Attributes) -> io::Result<()> {
     rfs::fchown(fd, Some(uid), Some(gid))?;
     rfs::fchmod(fd, Mode::from_raw_mode(attributes.mode & 0o7777))?;
-    xattrs::write(fd, &attributes.xattrs)
+    xattrs::write(fd, attributes.xattrs.iter().filter(|(name, _)| name != acl::DEFAULT))
 }
 
 /// Gives a link or pipe, which cannot or must not be opened, its owner and time.
