@@ -97,7 +97,7 @@ fn fetch_squashfs(
     io::copy(&mut hashing, &mut copy).map_err(ImageError::io("write", &to))?;
     let sha256 = hashing.finish().map_err(ImageError::io("read", path))?;
     remember(path, file, before, &sha256, cache)?;
-    squashfs::settle(draft, &sha256)?;
+    squashfs::settle(draft, &sha256, path)?;
     Ok(ImageDigest(sha256))
 }
 

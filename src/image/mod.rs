@@ -31,6 +31,8 @@ mod registry;
 mod remote;
 mod source;
 mod squashfs;
+mod squashfs_blocks;
+mod squashfs_tree;
 mod squashfs_xattrs;
 mod store;
 mod streams;

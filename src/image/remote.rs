@@ -109,9 +109,9 @@ fn keep_squashfs(loaded: Loaded, draft: &ImageDraft) -> Result<(), ImageError> {
     let to = draft.parts().squashfs();
     fs::rename(&loaded.path, &to).map_err(ImageError::io("write", &to))?;
     // It is locked as a download, and who mounts it locks it, too.
-    let sha256 = loaded.sha256.clone();
+    let (sha256, from) = (loaded.sha256.clone(), loaded.path.clone());
     drop(loaded);
-    squashfs::settle(draft, &sha256)
+    squashfs::settle(draft, &sha256, &from)
 }
 
 fn unpack_archive(loaded: &Loaded, contents: Contents, draft: &ImageDraft) -> Result<FileHashes, ImageError> {

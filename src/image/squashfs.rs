@@ -1,25 +1,26 @@
 //! A squashfs is what containers stand on, where the kernel can mount it, or else becomes a tree.
 //!
-//! What comes from elsewhere is looked through by a library before the kernel's own parser gets it. As a tree it loses what
-//! that library does not tell: hard links become files of their own, and directories have no extended attributes.
+//! What comes from elsewhere is looked through before the kernel's own parser gets it. As a tree it loses what the library
+//! that unpacks does not tell: hard links become files of their own, and directories have no extended attributes.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use backhand::{InnerNode, Node, Squashfs, SquashfsFileReader};
+use backhand::kind::{Kind, LE_V4_0};
+use backhand::{BufReadSeek, InnerNode, Node, Squashfs, SquashfsFileReader, SuperBlock};
 use rustix::fs::Timespec;
 
 use super::error::{ImageError, TreeError};
 use super::file_hashes::FileHashes;
 use super::format::CHUNK;
 use super::layers;
+use super::squashfs_tree::{Shown, look};
 use super::squashfs_xattrs::XattrTable;
 use super::store::ImageDraft;
-use super::tree::{Attributes, Limits, Tree, id, inside};
+use super::tree::{Attributes, Limits, Tree, inside};
 use super::xattrs::is_welcome;
 use crate::sys::can_map_squashfs;
 
@@ -29,25 +30,14 @@ const NO_XATTRS: u32 = u32::MAX;
 /// The first bytes of a squashfs.
 pub(super) const MAGIC: &[u8] = b"hsqs";
 
-/// What the kernel would show of a squashfs.
-#[derive(Debug, Default)]
-struct Shown {
-    /// Its directories.
-    directories: BTreeMap<PathBuf, Attributes>,
-    /// Its device files, which no image may have.
-    devices: Vec<PathBuf>,
-    /// Whether it has extended attributes that no image may have.
-    is_unwelcome: bool,
-}
-
 /// Makes the squashfs that has been put into `draft` its root file system: as it is, or unpacked where the kernel cannot
-/// mount it or a container must not see all of it. Its SHA-256 is `sha256`.
-pub(super) fn settle(draft: &ImageDraft, sha256: &str) -> Result<(), ImageError> {
+/// mount it or a container must not see all of it. Its SHA-256 is `sha256`, and it came from `from`.
+pub(super) fn settle(draft: &ImageDraft, sha256: &str, from: &Path) -> Result<(), ImageError> {
     let (path, limits) = (draft.parts().squashfs(), draft.limits());
     let file = File::open(&path).map_err(ImageError::io("read", &path))?;
-    let unpack_failed = |source| ImageError::Unpack { path: path.clone(), source };
-    let shown = examine(&file, limits).map_err(unpack_failed)?;
-    if shown.is_unwelcome || !can_map_squashfs(&path) {
+    let unpack_failed = |source| ImageError::Unpack { path: from.to_owned(), source };
+    let (shown, is_unwelcome) = examine(&file, limits).map_err(unpack_failed)?;
+    if is_unwelcome || !can_map_squashfs(&path) {
         draft.note(unpack(&file, &draft.make_root()?, limits).map_err(unpack_failed)?);
         return fs::remove_file(&path).map_err(ImageError::io("remove", &path));
     }
@@ -58,34 +48,14 @@ pub(super) fn settle(draft: &ImageDraft, sha256: &str) -> Result<(), ImageError>
     hide(&shown, &draft.make_mask()?, limits).map_err(unpack_failed)
 }
 
-/// Looks through the squashfs `file`, as if it were unpacked.
-fn examine(file: &File, limits: Limits) -> Result<Shown, TreeError> {
-    let squashfs = read(file)?;
-    let xattrs = XattrTable::read(file, &squashfs.superblock).map_err(TreeError::damaged)?;
+/// Looks through the squashfs `file`, as if it were unpacked. Returns what the kernel would show of it, and whether it has
+/// extended attributes that no image may have.
+pub(super) fn examine(file: &File, limits: Limits) -> Result<(Shown, bool), TreeError> {
+    let superblock = superblock(file)?;
+    let shown = look(file, &superblock, limits)?;
+    let xattrs = XattrTable::read(file, &superblock).map_err(TreeError::damaged)?;
     let is_unwelcome = !xattrs.all().map_err(TreeError::damaged)?.iter().all(|name| is_welcome(name.as_bytes()));
-    let filesystem = squashfs.into_filesystem_reader().map_err(damaged)?;
-    let mut shown = Shown { is_unwelcome, ..Shown::default() };
-    let mut left = limits;
-    for node in filesystem.files() {
-        let path = place(&node.fullpath)?;
-        let attributes = attributes(node);
-        id(&path, "owner", attributes.uid)?;
-        id(&path, "group", attributes.gid)?;
-        let size = match &node.inner {
-            InnerNode::File(inner) => inner.file_len() as u64,
-            InnerNode::Dir(_) => {
-                shown.directories.insert(path, attributes);
-                0
-            }
-            InnerNode::CharacterDevice(_) | InnerNode::BlockDevice(_) => {
-                shown.devices.push(path);
-                0
-            }
-            InnerNode::Symlink(_) | InnerNode::NamedPipe | InnerNode::Socket => 0,
-        };
-        left.charge(size, limits)?;
-    }
-    Ok(shown)
+    Ok((shown, is_unwelcome))
 }
 
 /// Makes in the empty directory `top` what hides the device files when it lies upon the squashfs: a guest's root would be
@@ -107,6 +77,8 @@ fn hide(shown: &Shown, top: &Path, limits: Limits) -> Result<(), TreeError> {
 /// Writes what the squashfs `file` holds into the empty directory `top`. Devices and sockets are left out.
 /// Returns the hashes of its files.
 pub(super) fn unpack(file: &File, top: &Path, limits: Limits) -> Result<FileHashes, TreeError> {
+    // The library reads all of it into memory, and goes wherever it is led.
+    look(file, &superblock(file)?, limits)?;
     let squashfs = read(file)?;
     let xattrs = XattrTable::read(file, &squashfs.superblock).map_err(TreeError::damaged)?;
     let filesystem = squashfs.into_filesystem_reader().map_err(damaged)?;
@@ -132,6 +104,20 @@ pub(super) fn unpack(file: &File, top: &Path, limits: Limits) -> Result<FileHash
         }
     }
     tree.finish()
+}
+
+/// The superblock of the squashfs `file`.
+fn superblock(mut file: &File) -> Result<SuperBlock, TreeError> {
+    file.rewind().map_err(TreeError::damaged)?;
+    let copy = file.try_clone().map_err(TreeError::damaged)?;
+    let kind = Kind::from_const(LE_V4_0).expect("it is the library's own");
+    let mut reader: Box<dyn BufReadSeek> = Box::new(BufReader::with_capacity(CHUNK, copy));
+    let (superblock, _) = Squashfs::superblock_and_compression_options(&mut reader, &kind).map_err(damaged)?;
+    let length = file.metadata().map_err(TreeError::damaged)?.len();
+    if superblock.bytes_used > length {
+        return Err(TreeError::damaged(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(superblock)
 }
 
 /// Reads the squashfs `file` from its beginning.

@@ -5,6 +5,7 @@ mod anything;
 mod faithful;
 mod hostile;
 mod hostile_layers;
+mod hostile_squashfs;
 mod keeping;
 mod own;
 mod raw;
