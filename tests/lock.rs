@@ -96,6 +96,29 @@ fn the_pinned_build_is_loaded_even_where_a_newer_one_is_there() {
 }
 
 #[test]
+fn a_pinned_build_that_the_server_has_dropped_is_kept_and_used() {
+    let mut tree = Tree::with_build(Forms::ArchiveOnly);
+    let server = Server::new(&tree.path());
+    let world = World::new();
+    world.write(&fleet(&server, "10.211.23.0/24"));
+    world.fleet(&["apply", "-y"]).expect(0);
+    let pinned = lock(&world);
+    // The server answers, and has another build instead.
+    tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
+    tree.products["test:1:amd64:default"]["versions"].as_object_mut().expect("versions").remove("20241101_05:24");
+    tree.write();
+    fs::remove_dir_all(tree.path().join("images/test/1/amd64/default/20241101_05:24")).expect("removed");
+    // What a container stands on is not pruned; what none does stays until then.
+    world.fleet(&["image", "prune"]).expect(0);
+    world.destroy();
+    world.fleet(&["apply", "-y", "--locked"]).expect(0);
+    assert_eq!(world.sh("ll", "cat /etc/build"), "1\n");
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!((lock(&world), world.sh("ll", "cat /etc/build")), (pinned, "1\n".to_owned()));
+    world.destroy();
+}
+
+#[test]
 fn a_broken_lock_file_is_a_finding_and_stays_as_it_is() {
     let world = World::new();
     world.write("fleet: locked\nnetwork: {subnet: 10.211.22.0/24}\ncontainers: {ll: {distro: busybox}}\n");

@@ -114,6 +114,30 @@ fn a_full_disk_leaves_nothing_half_done() {
 }
 
 #[test]
+fn an_archive_of_very_many_files_is_refused_before_the_disk_has_no_room_for_their_names() {
+    let world = World::new();
+    let source = world.dir.path().join("many");
+    fs::create_dir(&source).expect("a directory");
+    for number in 0..3000 {
+        fs::write(source.join(number.to_string()), "").expect("written");
+    }
+    mirror::run(world.dir.path(), "tar", &["-C", "many", "-cf", "many.tar", "."]);
+    let small = world.root();
+    fs::create_dir_all(&small).expect("a directory");
+    let small = small.to_str().expect("text").to_owned();
+    world::host("mount", &["-t", "tmpfs", "-o", "nr_inodes=2000", "tmpfs", &small]);
+    let import = |most: &str| world.command(&["image", "import", "many.tar", "--image-max-files", most]).output();
+    let (limited, unlimited) = (import("1000"), import("9000"));
+    let left = world::names_in(&world.root().join("fleet/images"));
+    world::host("umount", &[&small]);
+    let refused = world::ran(&limited.expect("fleet runs")).expect(1).stderr;
+    assert!(refused.contains("cannot accept more than 1000 files in one image"), "{refused}");
+    let failed = world::ran(&unlimited.expect("fleet runs")).expect(1).stderr;
+    assert!(failed.contains("No space left on device") && failed.contains("free some space"), "{failed}");
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
 fn an_image_that_the_disk_did_not_take_is_not_kept() {
     let world = World::new();
     let archive = archive(&world, "heavy", 48 << 20);
