@@ -6,8 +6,8 @@ use super::network::{Ground, unused_reason};
 use super::steps::Draft;
 use super::{Scene, conflict};
 use crate::model::{
-    Action, Chains, Consequence, Hook, IpFamily, Listener, NetworkName, NetworkSpec, Ownership, PortForward, PortMode,
-    Rule, RunState, Traffic, port_comment,
+    Action, Chains, Consequence, Hook, IpFamily, LinkState, Listener, NetworkName, NetworkSpec, Ownership, PortForward,
+    PortMode, Rule, RunState, Traffic, port_comment,
 };
 
 /// So many rules are named in a reason; of more, their number is told.
@@ -201,7 +201,9 @@ fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<Port> {
                 (Ownership::Ours(_) | Ownership::Foreign, _) => false,
             }
         });
-        if let Some(found) = scene.host.links.get(&wanted.host_name).filter(|_| runs) {
+        // One that is no port now becomes it as it should be.
+        let is_port = |found: &&LinkState| runs && found.controller.is_some();
+        if let Some(found) = scene.host.links.get(&wanted.host_name).filter(is_port) {
             let (link, owner) = (wanted.host_name.clone(), spec.name.to_string());
             ports.push(Port { link, owner, now: found.port, wanted: wanted.port });
         }

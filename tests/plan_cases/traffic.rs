@@ -203,6 +203,9 @@ fn who_publishes_hears_himself_by_his_bridge() {
     let mut host = converged_host(&fleet);
     host.links.get_mut("fl-a").expect("its end").port.hairpin = false;
     insta::assert_snapshot!(planned(&fleet, &host), @"+ rules:fleet0  ports of the bridge are not as they were set  (Live)");
+    // One that has left its bridge becomes a port as it should be.
+    host.links.get_mut("fl-a").expect("its end").controller = None;
+    insta::assert_snapshot!(planned(&fleet, &host), @"+ links:a  link eth0 is no port of `fleet0`  (Live)");
 }
 
 #[test]
