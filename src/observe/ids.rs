@@ -1,8 +1,9 @@
 //! Host ids that belong to somebody else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use crate::model::{ID_POOL, IdRange};
 
@@ -30,16 +31,20 @@ fn parse_subordinate(line: &str) -> Option<Range<u32>> {
     Some(first..first.saturating_add(count))
 }
 
-/// What the maps of all processes say, each range once, as far as it is of the pool: first id, and the one behind the last.
-/// Many processes have the same.
+/// What the maps of all user namespaces with a process say, each range once, as far as it is of the pool: first id, and the
+/// one behind the last.
 fn mapped_ids() -> BTreeSet<(u32, u32)> {
+    let namespace_of = |process: &Path| fs::read_link(process.join("ns/user"));
     let Ok(processes) = fs::read_dir("/proc") else { return BTreeSet::new() };
     let processes = processes.flatten().map(|entry| entry.path());
     let processes =
         processes.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()));
+    // The maps of fleet's own, which most processes have, are about the host.
+    let mut known: HashSet<PathBuf> = namespace_of(Path::new("/proc/self")).into_iter().collect();
     processes
-        .flat_map(|process| ["uid_map", "gid_map"].map(|map| process.join(map)))
         // A process may have ended meanwhile.
+        .filter(|process| namespace_of(process).is_ok_and(|namespace| known.insert(namespace)))
+        .flat_map(|process| ["uid_map", "gid_map"].map(|map| process.join(map)))
         .filter_map(|path| fs::read_to_string(path).ok())
         .flat_map(|text| text.lines().filter_map(parse_map).collect::<Vec<_>>())
         .filter(|(first, last)| *first < ID_POOL.end && ID_POOL.start < *last)
