@@ -189,6 +189,8 @@ struct Port {
 
 /// Those of the network's bridge, and of its segments' bridges.
 fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<Port> {
+    // One that is none now becomes it as it should be.
+    let is_port = |link: &LinkState| link.controller.is_some();
     let mut ports = Vec::new();
     for spec in &scene.fleet.containers {
         let Some(wanted) = spec.link_to(&network.name) else { continue };
@@ -201,9 +203,7 @@ fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<Port> {
                 (Ownership::Ours(_) | Ownership::Foreign, _) => false,
             }
         });
-        // One that is no port now becomes it as it should be.
-        let is_port = |found: &&LinkState| runs && found.controller.is_some();
-        if let Some(found) = scene.host.links.get(&wanted.host_name).filter(is_port) {
+        if let Some(found) = scene.host.links.get(&wanted.host_name).filter(|link| runs && is_port(link)) {
             let (link, owner) = (wanted.host_name.clone(), spec.name.to_string());
             ports.push(Port { link, owner, now: found.port, wanted: wanted.port });
         }
@@ -211,7 +211,7 @@ fn ports(scene: &Scene, network: &NetworkSpec) -> Vec<Port> {
     // A segment reaches only the host by its network's own bridge if its members do.
     for segment in scene.fleet.segments_of(network) {
         let found = scene.host.links.get(&segment.outer.name);
-        if let Some(found) = found.filter(|link| segment.outer.is(&segment.outer.name, link)) {
+        if let Some(found) = found.filter(|link| segment.outer.is(&segment.outer.name, link) && is_port(link)) {
             let (link, owner) = (segment.outer.name, segment.bridge);
             ports.push(Port { link, owner, now: found.port, wanted: network.port_of_segment() });
         }
