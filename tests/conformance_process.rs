@@ -4,6 +4,7 @@ mod world;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -76,6 +77,25 @@ fn a_crashed_init_is_started_again_as_the_policy_says() {
     let before = world.pid("trial-2");
     world.last_words("trial-2", "poweroff");
     another_init(&world, "trial-2", before);
+    world.destroy();
+}
+
+/// A group knows for ever that it was killed: as when some of the container's processes outlive its init for a moment.
+#[test]
+fn a_container_whose_group_was_killed_is_started_again() {
+    let world = World::new();
+    world.write(&with_policies("on-failure", "no")).fleet(&["apply"]).expect(0);
+    for _ in 0..2 {
+        let before = world.pid("trial-1");
+        let groups = fs::read_to_string(format!("/proc/{before}/cgroup")).expect("it runs");
+        let path = groups.lines().find_map(|line| line.strip_prefix("0::/")).expect("version 2 is there");
+        let top = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new).into_iter().find(|dir| dir.is_dir());
+        let group = top.expect("mounted").join(path.trim_end_matches("/guest"));
+        fs::write(group.join("cgroup.kill"), "1").expect("killed");
+        another_init(&world, "trial-1", before);
+        assert_eq!(world.container("trial-1")["last_exit"]["how"], "killed");
+    }
+    assert_eq!(world.changes(), 0);
     world.destroy();
 }
 

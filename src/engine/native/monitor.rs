@@ -194,8 +194,10 @@ impl<'a> Monitor<'a> {
     /// After a run of the length `ran` that ended like `ending`: the next one, if there is to be one.
     fn start_again(&mut self, mut ending: Ending, mut ran: Duration) -> Option<Init> {
         loop {
-            // What the init left behind must not run beside a new one, nor hold the groups.
-            let _ = self.machine.group.kill();
+            // What the init left behind must not run beside a new one, nor hold the groups. These are made anew: into a group
+            // that `cgroup.kill` has been written to, the kernel (since 6.14) lets nobody outside it make a process that
+            // lives (`cgroup_post_fork`).
+            let _ = self.machine.group.kill().and_then(|()| self.machine.group.remove());
             self.record(&ending);
             self.read_again()?;
             if !self.machine.record.spec.restart.follows(&ending) || !self.pause(&ending, ran) {
