@@ -16,6 +16,14 @@ fn fleet(server: &Server, subnet: &str) -> String {
     )
 }
 
+/// A tree, its server, and a fleet that is applied with a build of it.
+fn applied(subnet: &str) -> (Tree, Server, World) {
+    let tree = Tree::with_build(Forms::ArchiveOnly);
+    let (server, world) = (Server::new(&tree.path()), World::new());
+    world.write(&fleet(&server, subnet)).fleet(&["apply", "-y"]).expect(0);
+    (tree, server, world)
+}
+
 fn lock(world: &World) -> String {
     fs::read_to_string(world.dir.path().join("fleet.lock")).unwrap_or_default()
 }
@@ -60,8 +68,7 @@ fn apply_pins_what_it_uses_and_update_moves_the_pin() {
     assert_eq!(world.changes(), 0);
 
     // A server that goes back in time takes no pin with it.
-    tree.products["test:1:amd64:default"]["versions"].as_object_mut().expect("versions").remove("20241102_05:24");
-    tree.write();
+    tree.remove("20241102_05:24");
     let back = world.fleet(&["update"]).expect(1).stdout;
     assert!(back.contains("older than the pinned 20241102_05:24"), "{back}");
     assert_eq!(pinned_serial(&world), "20241102_05:24");
@@ -70,11 +77,7 @@ fn apply_pins_what_it_uses_and_update_moves_the_pin() {
 
 #[test]
 fn the_pinned_build_is_loaded_even_where_a_newer_one_is_there() {
-    let mut tree = Tree::with_build(Forms::ArchiveOnly);
-    let server = Server::new(&tree.path());
-    let world = World::new();
-    world.write(&fleet(&server, "10.211.21.0/24"));
-    world.fleet(&["apply", "-y"]).expect(0);
+    let (mut tree, server, world) = applied("10.211.21.0/24");
     world.destroy();
     world.fleet(&["image", "prune"]).expect(0);
     tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
@@ -97,17 +100,11 @@ fn the_pinned_build_is_loaded_even_where_a_newer_one_is_there() {
 
 #[test]
 fn a_pinned_build_that_the_server_has_dropped_is_kept_and_used() {
-    let mut tree = Tree::with_build(Forms::ArchiveOnly);
-    let server = Server::new(&tree.path());
-    let world = World::new();
-    world.write(&fleet(&server, "10.211.23.0/24"));
-    world.fleet(&["apply", "-y"]).expect(0);
+    let (mut tree, _server, world) = applied("10.211.23.0/24");
     let pinned = lock(&world);
     // The server answers, and has another build instead.
     tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
-    tree.products["test:1:amd64:default"]["versions"].as_object_mut().expect("versions").remove("20241101_05:24");
-    tree.write();
-    fs::remove_dir_all(tree.path().join("images/test/1/amd64/default/20241101_05:24")).expect("removed");
+    tree.remove("20241101_05:24");
     // What a container stands on is not pruned; what none does stays until then.
     world.fleet(&["image", "prune"]).expect(0);
     world.destroy();

@@ -77,6 +77,13 @@ impl Tree {
         self.dir.path().join("tree")
     }
 
+    /// Removes the build `serial` of `test/1`, as servers do after some days.
+    pub(crate) fn remove(&mut self, serial: &str) {
+        self.products["test:1:amd64:default"]["versions"].as_object_mut().expect("versions").remove(serial);
+        self.write();
+        fs::remove_dir_all(self.path().join(format!("images/test/1/amd64/default/{serial}"))).expect("removed");
+    }
+
     /// Adds the build `serial` of `test/1`, whose file /etc/build says `mark`.
     pub(crate) fn add(&mut self, serial: &str, mark: &str, forms: Forms) {
         let made = self.dir.path();

@@ -1,6 +1,7 @@
 //! Squashfs images made to get out of their tree or to take all memory, and broken ones: refused before the kernel gets them,
 //! and where they are unpacked.
 
+use std::fmt::Debug;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -82,6 +83,14 @@ fn with(squashfs: &[u8], place: usize, bytes: &[u8]) -> Vec<u8> {
     changed
 }
 
+/// However it is read, and whatever is wrong with it: `what`.
+#[track_caller]
+fn assert_refused(room: &Room, squashfs: &[u8], what: &dyn Debug) {
+    let [fetched, unpacked] = refused(room, squashfs);
+    assert!(fetched.starts_with("cannot unpack `/archive`: cannot "), "{what:?} {fetched}");
+    assert!(unpacked.starts_with("cannot "), "{what:?} {unpacked}");
+}
+
 const DAMAGED: &str = "cannot read the archive: it is damaged or incomplete";
 
 #[test]
@@ -120,9 +129,7 @@ fn a_superblock_that_cannot_be_is_refused() {
         (DIRECTORY_TABLE, &far),
         (DIRECTORY_TABLE, &beyond),
     ] {
-        let [fetched, unpacked] = refused(&room, &with(&whole, place, value));
-        assert!(fetched.starts_with("cannot unpack `/archive`: cannot "), "{place} {fetched}");
-        assert!(unpacked.starts_with("cannot "), "{place} {unpacked}");
+        assert_refused(&room, &with(&whole, place, value), &(place, value));
     }
 }
 
@@ -133,9 +140,7 @@ fn names_that_lead_out_of_a_squashfs_are_refused() {
     for (name, evil) in
         [("xx", &b".."[..]), ("xx", b"x/"), ("xx", b"/x"), ("xx", b"x\0"), ("a_b", b"a/b"), ("a_b", b"../")]
     {
-        let [fetched, unpacked] = refused(&room, &replace(&whole, name.as_bytes(), evil));
-        assert!(fetched.starts_with("cannot unpack `/archive`: cannot "), "{evil:?} {fetched}");
-        assert!(unpacked.starts_with("cannot "), "{evil:?} {unpacked}");
+        assert_refused(&room, &replace(&whole, name.as_bytes(), evil), &evil);
     }
 }
 
