@@ -194,7 +194,8 @@ fn mounts_of_a_guest_do_not_come_out_even_where_the_host_shares_its_own() {
     world.write(&format!(
         "{NETWORK}containers:
   plain: {{distro: busybox, mounts: ['./data:/data:rbind']}}
-  trusted: {{distro: busybox, privileged: true, mounts: ['./data:/data:rbind']}}\n"
+  trusted: {{distro: busybox, privileged: true, mounts: ['./data:/data:rbind']}}
+  onhost: {{distro: busybox, networks: host}}\n"
     ));
     let fleet = env!("CARGO_BIN_EXE_fleet");
     // As systemd has it: every mount of the host is shared.
@@ -202,9 +203,10 @@ fn mounts_of_a_guest_do_not_come_out_even_where_the_host_shares_its_own() {
         "mount --make-rshared / && mount --bind data data && mount --make-shared data
          sort /proc/self/mountinfo > before
          {fleet} apply && sort /proc/self/mountinfo > applied
-         for name in plain trusted; do
+         for name in plain trusted onhost; do
              {fleet} exec $name -- sh -c 'mkdir -p /mnt/x; mount -t tmpfs none /mnt/x; mount -t tmpfs none /data/below; touch /data/below/mine;
-                 mount --make-rshared / ; mount -t tmpfs none /root; mount --bind /root /data; true'
+                 mount --make-rshared / ; mount -t tmpfs none /root; mount --bind /root /data; mount -t tmpfs none /sys/kernel
+                 true'
          done
          sort /proc/self/mountinfo > after; ls data/below > seen
          {fleet} destroy -y && sort /proc/self/mountinfo > gone"

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use world::{World, eventually};
+use world::{World, eventually, host};
 
 fn fleet(keys: &str) -> String {
     format!(
@@ -191,8 +191,11 @@ impl Lxcfs {
         let mut command = std::process::Command::new("lxcfs");
         command.args(["-f", "/var/lib/lxcfs"]).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("lxcfs is installed");
+        let lxcfs = Lxcfs(child);
         eventually("lxcfs answers", || fs::read_to_string("/var/lib/lxcfs/proc/meminfo").is_ok());
-        Lxcfs(child)
+        // As systemd has all mounts.
+        host("mount", &["--make-shared", "/var/lib/lxcfs"]);
+        lxcfs
     }
 }
 
@@ -215,6 +218,11 @@ fn a_guest_sees_its_own_limits_where_lxcfs_runs() {
     let up: f64 = world.sh("bounded-1", "cat /proc/uptime").split(' ').next().expect("a number").parse().expect("one");
     assert!(up < 60.0, "{up} s is the host's uptime");
     assert_eq!(world.changes(), 0);
+    // What a guest covers, it covers for itself.
+    let mounts = || fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let before = mounts();
+    world.sh("bounded-1", "mount -t tmpfs none /sys/devices/system/cpu && mount --bind /dev/null /proc/meminfo");
+    assert_eq!(mounts(), before);
     // Its death is no reason not to start a guest.
     drop(lxcfs);
     world.fleet(&["stop", "bounded-1"]).expect(0);

@@ -1,7 +1,10 @@
 //! What a mount makes of its file system (`mount_setattr(2)`, Linux 5.12).
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x0000_0001;
 const MOUNT_ATTR_NODEV: u64 = 0x0000_0004;
@@ -23,10 +26,16 @@ pub fn map_ids_of_mount(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -
     set_attributes(mount, 0, &MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() })
 }
 
-/// Cuts the detached mount `mount` off those that it is a copy of: what is mounted on it would be mounted on them too,
-/// where the host shares its mounts, as systemd has it (`mount_namespaces(7)`, "Shared subtrees").
-pub fn set_private(mount: BorrowedFd<'_>) -> io::Result<()> {
-    set_attributes(mount, 0, &MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() })
+/// Another mount of the file or directory `path` in `directory`, or of `directory` itself if `path` is empty: detached, and
+/// without what is mounted below.
+///
+/// It is cut off those that it is a copy of. Where the host shares its mounts, as systemd has it, what is mounted on the copy
+/// would else be mounted on the host's, whoever does it (`mount_namespaces(7)`, "Shared subtrees").
+pub fn copy_of_mount(directory: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let copy = open_tree(directory, path, flags)?;
+    set_attributes(copy.as_fd(), 0, &MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() })?;
+    Ok(copy)
 }
 
 /// Lets nobody write through the mount `mount`.

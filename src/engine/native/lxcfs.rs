@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, statfs};
-use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::sys::copy_of_mount;
 
 /// Where packages of lxcfs mount it.
 const LXCFS: &str = "/var/lib/lxcfs";
@@ -34,7 +35,6 @@ pub(super) fn views() -> Vec<View> {
 }
 
 fn view(place: String) -> Option<View> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let mount = open_tree(CWD, Path::new(LXCFS).join(&place), flags).ok()?;
+    let mount = copy_of_mount(CWD, &Path::new(LXCFS).join(&place)).ok()?;
     Some(View { mount, place })
 }

@@ -11,12 +11,12 @@ use std::thread;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::{CWD, Mode, OFlags, open, openat};
 use rustix::io::Errno;
-use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree};
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 
 use super::failure::{StartFailure, Step as _};
 use super::paths::ContainerPaths;
 use crate::store::Lower;
-use crate::sys::{Overlay, map_ids_of_mount, mount_squashfs, set_filesystem_ids, set_private};
+use crate::sys::{Overlay, copy_of_mount, map_ids_of_mount, mount_squashfs, set_filesystem_ids};
 
 /// Mounts the root file system of a container that is about to start, detached: `lowers` and the container's own layer,
 /// their ids those of `user_namespace`, whose root is the host's `base`; a privileged container has none. The caller has
@@ -108,13 +108,8 @@ pub(super) fn open_mapped(lower: &Lower, user_namespace: Option<BorrowedFd<'_>>)
 }
 
 fn open_lower(lower: &Lower) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     match lower {
-        Lower::Directory(path) => {
-            let tree = open_tree(CWD, path, flags)?;
-            set_private(tree.as_fd())?;
-            Ok(tree)
-        }
+        Lower::Directory(path) => copy_of_mount(CWD, path),
         Lower::Squashfs(path) => mount_squashfs(path),
     }
 }

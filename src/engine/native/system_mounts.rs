@@ -1,15 +1,17 @@
 //! What every guest finds mounted: its devices and terminals, `/proc`, `/sys`, its cgroups, memory for what is gone
 //! at the next start.
 
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, fstatfs, open};
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, open_tree, unmount};
+use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 
 use super::failure::{StartFailure, Step as _};
 use super::guest_root::{GuestRoot, NewMount};
 use crate::model::SecuritySpec;
-use crate::sys::{Pty, RootDir, open_pty, set_read_only};
+use crate::sys::{Pty, RootDir, copy_of_mount, open_pty, set_read_only};
 
 /// How a guest's system mounts differ from those of others.
 #[derive(Debug, Clone, Copy)]
@@ -174,10 +176,9 @@ fn mask(root: &GuestRoot) -> Result<(), StartFailure> {
     Ok(())
 }
 
-/// Another mount of the file or directory `place`, detached.
-fn clone_of(place: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(place, "", flags)
+/// Another mount of the file or directory `place`.
+fn clone_of(place: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    copy_of_mount(place, Path::new(""))
 }
 
 /// Whether the image has a device manager that needs a writable `/sys`.
