@@ -75,7 +75,7 @@ pack() {
 
 # Name and path of the program and of the conformance suites.
 executables() {
-    cargo test --no-run --test 'conformance*' --message-format json |
+    cargo test --profile emulated --no-run --test 'conformance*' --message-format json |
         jq -r 'select(.executable != null) | [.target.name, .executable] | @tsv'
 }
 
