@@ -55,9 +55,7 @@ fn a_command_runs_as_the_user_that_the_guest_knows() {
     assert!(said(&[]).starts_with("0\n0\n"), "{}", said(&[]));
     // The host knows this one, the guest does not.
     let refused = exec(&world, &["--user", "daemon-of-the-host"], "true").expect(125);
-    insta::assert_snapshot!(refused.stderr, @r"
-    error: the container has no user `daemon-of-the-host`
-    ");
+    insta::assert_snapshot!(refused.stderr, @"error: the container has no user `daemon-of-the-host`");
     assert!(exec(&world, &["--user", "dev:nogroup-here"], "true").expect(125).stderr.contains("no group"));
     exec(&world, &["--user", "70000"], "true").expect(64);
     // A user has no capability, whatever the container has.

@@ -33,9 +33,7 @@ fn user(name: &str, sudo: bool) -> UserSpec {
 
 #[test]
 fn a_host_that_is_as_asked_for_has_nothing_to_do() {
-    insta::assert_snapshot!(planned(&two(), &converged_host(&two())), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(planned(&two(), &converged_host(&two())), @"nothing to do");
 }
 
 #[test]
@@ -44,9 +42,7 @@ fn limits_change_live() {
         spec.limits.memory = Some(Bytes(512 << 20));
         spec.limits.cpus = Some(Cpus { millis: 500 });
     });
-    insta::assert_snapshot!(text, @r"
-    + limits:a  memory 256MiB → 512MiB, cpus none → 0.5  (Live)
-    ");
+    insta::assert_snapshot!(text, @"+ limits:a  memory 256MiB → 512MiB, cpus none → 0.5  (Live)");
 }
 
 #[test]
@@ -62,9 +58,7 @@ fn limits_that_were_changed_on_the_host_are_set_again() {
     let mut host = converged_host(&one());
     running(&mut host, "a").limits.memory = Some(Bytes(128 << 20));
     running(&mut host, "a").limits.pids = Some(7);
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    + limits:a  memory is 128MiB, not 256MiB (changed on the host), pids is 7, not none (changed on the host)  (Live)
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"+ limits:a  memory is 128MiB, not 256MiB (changed on the host), pids is 7, not none (changed on the host)  (Live)");
 }
 
 #[test]
@@ -72,9 +66,7 @@ fn a_limit_that_the_kernel_rounds_to_pages_is_no_drift() {
     let fleet = with(|spec| spec.limits.memory = Some(Bytes(1_000_000_000)));
     let mut host = converged_host(&fleet);
     running(&mut host, "a").limits.memory = Some(Bytes(999_997_440));
-    insta::assert_snapshot!(planned(&fleet, &host), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(planned(&fleet, &host), @"nothing to do");
 }
 
 #[test]
@@ -85,9 +77,7 @@ fn files_of_the_guest_change_live() {
         spec.guest.templates.insert("hosts".to_owned(), "{{name}}".to_owned());
         spec.stop_timeout_s = 30;
     });
-    insta::assert_snapshot!(text, @r"
-    + configure:a  ssh_keys changed, dns of the host → 1.1.1.1, templates +hosts, stop_timeout 10s → 30s  (Live)
-    ");
+    insta::assert_snapshot!(text, @"+ configure:a  ssh_keys changed, dns of the host → 1.1.1.1, templates +hosts, stop_timeout 10s → 30s  (Live)");
 }
 
 #[test]
@@ -95,9 +85,7 @@ fn users_that_come_go_and_change_are_named() {
     let mut before = one();
     before.containers[0].guest.users = vec![user("old", false), user("bob", false)];
     let after = with(|spec| spec.guest.users = vec![user("bob", true), user("dev", false)]);
-    insta::assert_snapshot!(planned(&after, &converged_host(&before)), @r"
-    + configure:a  users +dev -old ~bob  (Live)
-    ");
+    insta::assert_snapshot!(planned(&after, &converged_host(&before)), @"+ configure:a  users +dev -old ~bob  (Live)");
 }
 
 #[test]
@@ -191,9 +179,7 @@ fn a_restart_grants_the_time_that_the_container_was_made_with() {
 
 #[test]
 fn a_stopped_container_is_started() {
-    insta::assert_snapshot!(changed_while_stopped(|_| ()), @r"
-    + start:a  it is stopped
-    ");
+    insta::assert_snapshot!(changed_while_stopped(|_| ()), @"+ start:a  it is stopped");
 }
 
 #[test]

@@ -54,9 +54,7 @@ fn an_image_that_cannot_be_had_is_no_matter_to_containers_that_exist() {
     let mut host = converged_host(&one());
     host.images.insert(build::file_image("/a.tar.gz"), unavailable());
     container(&mut host, "a").run = RunState::Stopped;
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    + start:a  it is stopped
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"+ start:a  it is stopped");
 }
 
 #[test]
@@ -105,9 +103,7 @@ fn the_same_content_from_another_place_is_only_recorded() {
     host.images.insert(build::file_image("/moved.tar.gz"), ImageState::Stored(build::digest('a')));
     let mut spec = build::spec("a", 11);
     spec.image = build::file_image("/moved.tar.gz");
-    insta::assert_snapshot!(planned(&build::fleet_of(vec![spec]), &host), @r"
-    + configure:a  image file:/a.tar.gz → file:/moved.tar.gz (same content)  (Live)
-    ");
+    insta::assert_snapshot!(planned(&build::fleet_of(vec![spec]), &host), @"+ configure:a  image file:/a.tar.gz → file:/moved.tar.gz (same content)  (Live)");
 }
 
 #[test]
@@ -117,9 +113,7 @@ fn a_checksum_that_is_added_and_right_is_only_recorded() {
     host.images.insert(checked.clone(), ImageState::Stored(build::digest('a')));
     let mut spec = build::spec("a", 11);
     spec.image = checked;
-    insta::assert_snapshot!(planned(&build::fleet_of(vec![spec]), &host), @r"
-    + configure:a  image file:/a.tar.gz: checksum changed  (Live)
-    ");
+    insta::assert_snapshot!(planned(&build::fleet_of(vec![spec]), &host), @"+ configure:a  image file:/a.tar.gz: checksum changed  (Live)");
 }
 
 #[test]

@@ -20,18 +20,14 @@ fn an_absent_bridge_is_made_before_anything_starts() {
 fn a_bridge_that_is_down_is_mended_live() {
     let (fleet, mut host) = (one(), converged_host(&one()));
     host.links.get_mut("fleet0").expect("the bridge").up = false;
-    insta::assert_snapshot!(planned(&fleet, &host), @r"
-    + network:fleet0  bridge is down  (Live)
-    ");
+    insta::assert_snapshot!(planned(&fleet, &host), @"+ network:fleet0  bridge is down  (Live)");
 }
 
 #[test]
 fn a_bridge_without_its_address_is_mended_live() {
     let (fleet, mut host) = (one(), converged_host(&one()));
     host.links.get_mut("fleet0").expect("the bridge").addresses.clear();
-    insta::assert_snapshot!(planned(&fleet, &host), @r"
-    + network:fleet0  address 10.42.0.1/24 is missing  (Live)
-    ");
+    insta::assert_snapshot!(planned(&fleet, &host), @"+ network:fleet0  address 10.42.0.1/24 is missing  (Live)");
 }
 
 #[test]
@@ -84,9 +80,7 @@ fn a_subnet_that_a_link_of_the_host_uses_is_refused() {
 fn an_overlap_that_came_later_does_not_stop_a_fleet_whose_bridge_is_ready() {
     let (fleet, mut host) = (one(), converged_host(&one()));
     host.links.insert("wg0".to_owned(), build::card("10.42.7.1/16"));
-    insta::assert_snapshot!(planned(&fleet, &host), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(planned(&fleet, &host), @"nothing to do");
 }
 
 #[test]
@@ -121,9 +115,7 @@ fn the_bridge_goes_beside_the_last_container() {
 fn a_foreign_bridge_is_no_concern_of_an_empty_fleet() {
     let (fleet, mut host) = (one(), build::bare_host());
     host.links.insert("fleet0".to_owned(), build::card("10.42.0.1/24"));
-    insta::assert_snapshot!(planned(&fleet.emptied(), &host), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(planned(&fleet.emptied(), &host), @"nothing to do");
 }
 
 #[test]
@@ -152,9 +144,7 @@ fn what_the_first_version_recorded_of_a_link_is_still_what_is_asked_for() {
     assert!(fields.remove("network").is_some() && fields.remove("name").is_some());
     spec.insert("link".to_owned(), link);
     container(&mut host, "a").ownership = Ownership::Ours(serde_json::from_value(text).expect("a record"));
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"nothing to do");
 }
 
 /// The fleet of one container, with a second network that it has a link to.

@@ -16,9 +16,7 @@ fn a_start_starts_what_is_stopped_and_changes_nothing_else() {
     container(&mut host, "b").run = RunState::Stopped;
     let mut fleet = two();
     fleet.containers[1].limits.memory = None;
-    insta::assert_snapshot!(powered(&fleet, &host, &["a", "b", "b"], Power::Start), @r"
-    + start:b  it is stopped
-    ");
+    insta::assert_snapshot!(powered(&fleet, &host, &["a", "b", "b"], Power::Start), @"+ start:b  it is stopped");
 }
 
 #[test]
@@ -36,9 +34,7 @@ fn a_start_makes_the_bridge_that_it_needs() {
 fn a_start_of_what_runs_leaves_the_bridge_alone() {
     let mut host = converged_host(&two());
     host.links.remove("fleet0");
-    insta::assert_snapshot!(powered(&two(), &host, &["a"], Power::Start), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(powered(&two(), &host, &["a"], Power::Start), @"nothing to do");
 }
 
 #[test]
@@ -59,9 +55,7 @@ fn what_was_being_stopped_is_stopped_and_started() {
 fn a_stop_stops_what_runs() {
     let mut host = converged_host(&two());
     container(&mut host, "b").run = RunState::Stopped;
-    insta::assert_snapshot!(powered(&two(), &host, &["a", "b"], Power::Stop), @r"
-    + stop:a  it runs
-    ");
+    insta::assert_snapshot!(powered(&two(), &host, &["a", "b"], Power::Stop), @"+ stop:a  it runs");
 }
 
 #[test]
@@ -83,7 +77,5 @@ fn what_is_absent_foreign_or_incomplete_is_refused() {
 fn a_stop_ends_what_still_runs_of_an_incomplete_container() {
     let mut host = converged_host(&two());
     container(&mut host, "b").run = RunState::Incomplete("half deleted".to_owned());
-    insta::assert_snapshot!(powered(&two(), &host, &["b"], Power::Stop), @r"
-    + stop:b  half deleted
-    ");
+    insta::assert_snapshot!(powered(&two(), &host, &["b"], Power::Stop), @"+ stop:b  half deleted");
 }

@@ -65,9 +65,7 @@ fn members_that_the_bridge_has_no_room_for_are_on_segments() {
 #[test]
 fn a_fleet_that_runs_so_needs_nothing() {
     let fleet = fleet_of("abcde");
-    insta::assert_snapshot!(drawn(&fleet, &spread_host(&fleet)), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(drawn(&fleet, &spread_host(&fleet)), @"nothing to do");
 }
 
 #[test]

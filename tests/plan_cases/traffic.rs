@@ -37,24 +37,16 @@ fn a_port_that_is_new_is_published_live() {
 fn rules_that_were_flushed_or_changed_are_mended() {
     let mut host = converged_host(&one());
     host.firewall.chains.values_mut().for_each(|chain| chain.rules.clear());
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    + rules:fleet0  packet rules are missing  (Live)
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"+ rules:fleet0  packet rules are missing  (Live)");
     let mut host = converged_host(&one());
     forward_chain(&mut host).rules.insert(0, Rule::new("").accept());
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    + rules:fleet0  packet rules -a rule of somebody else's  (Live)
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"+ rules:fleet0  packet rules -a rule of somebody else's  (Live)");
     let mut host = converged_host(&one());
     forward_chain(&mut host).rules.swap(0, 1);
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    + rules:fleet0  packet rules are not as they were set  (Live)
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"+ rules:fleet0  packet rules are not as they were set  (Live)");
     let mut host = converged_host(&one());
     forward_chain(&mut host).hook = None;
-    insta::assert_snapshot!(planned(&one(), &host), @r"
-    + rules:fleet0  packet rules are not as they were set  (Live)
-    ");
+    insta::assert_snapshot!(planned(&one(), &host), @"+ rules:fleet0  packet rules are not as they were set  (Live)");
 }
 
 #[test]
@@ -128,9 +120,7 @@ fn a_port_that_something_else_has_is_refused() {
     // Who listens there since is not in the way.
     let mut host = converged_host(&publishing());
     host.listeners = vec![listener(None)];
-    insta::assert_snapshot!(planned(&publishing(), &host), @r"
-    nothing to do
-    ");
+    insta::assert_snapshot!(planned(&publishing(), &host), @"nothing to do");
 }
 
 #[test]
