@@ -77,14 +77,15 @@ demo-clean: need-root build
 	then rm -rf /var/lib/fleet /run/fleet; rmdir /var/lib/lxc 2>/dev/null || true; fi
 	@echo 'Nothing of the demo is left.'
 
+# The tests run where all mounts are shared, as systemd has it and others do not.
 test: need-root need-cargo need-packages
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test --no-fail-fast
+	unshare --mount --propagation shared cargo test --no-fail-fast
 
 test-all: test test-v2 fuzz
 	@$(call need,$(SLOW_TOOLS))
-	cargo test -- --ignored --nocapture
+	unshare --mount --propagation shared cargo test --no-fail-fast -- --ignored --nocapture
 
 # Parsers of what guests and servers write, and the laws of planning.
 fuzz: need-cargo
