@@ -131,6 +131,10 @@ impl Overlay<'_> {
 /// How many lower layers this kernel stacks.
 pub fn most_overlay_lowers() -> io::Result<usize> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // Before Linux 6.5 it takes any text, and looks at it when it is mounted.
+    if fsconfig_set_fd(&context, "lowerdir+", &context) == Err(Errno::OPNOTSUPP) {
+        return Ok(MOST_LOWERS_IN_TEXT);
+    }
     match fsconfig_set_string(&context, "lowerdir+", "/") {
         Ok(()) => Ok(MOST_LOWERS),
         Err(Errno::INVAL) => Ok(MOST_LOWERS_IN_TEXT),
@@ -139,9 +143,9 @@ pub fn most_overlay_lowers() -> io::Result<usize> {
 }
 
 /// Whether the kernel may not have known what it was told. It says the same of layers that it does not take. Before
-/// Linux 6.13 it refuses every descriptor of a place (`O_PATH`) as none at all.
+/// Linux 6.13 it refuses every descriptor of a place (`O_PATH`) as none at all; before 6.5, overlayfs takes none.
 fn is_unknown(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::BADF))
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP))
 }
 
 fn number(fd: &impl AsFd) -> String {
