@@ -79,6 +79,29 @@ fn without_a_subnet_no_guest_speaks_it() {
     world.destroy();
 }
 
+/// Who had an address before is what neighbours know, for as long as a minute.
+#[test]
+fn who_gets_an_address_as_it_runs_is_known_to_its_neighbours_at_once() {
+    let world = World::new();
+    world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
+    let record = fs::read_to_string(world.root().join("lxc/six-a/fleet.json")).expect("its record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    let mac = record["spec"]["links"][0]["mac"].as_str().expect("an address").to_owned();
+    let moved = ["10.213.70.77", "fd00:213:70::77"];
+    for address in moved {
+        let words = ["neigh", "replace", address, "lladdr", "02:00:00:00:00:77", "dev", "fleetsix0", "nud", "stale"];
+        host("ip", &words);
+    }
+    world.write(&two(SUBNET, IP6).replace("70.11", moved[0].trim_start_matches("10.213.")).replace(A, moved[1]));
+    world.apply_live();
+    for address in moved {
+        eventually("it is known where the address is", || {
+            host("ip", &["neigh", "show", address, "dev", "fleetsix0"]).contains(&mac)
+        });
+    }
+    world.destroy();
+}
+
 #[test]
 fn what_is_derived_stays_the_same() {
     let world = World::new();

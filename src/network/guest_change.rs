@@ -205,7 +205,8 @@ impl Change<'_> {
             let guest = &mut self.guest;
             within(self.namespace, || guest_setup::set_up(guest, &asked, &link, &former))
                 .map_err(failed(format!("cannot set up the link `{}`", spec.name)))?;
-            if let Some(mac) = spec.own_mac() {
+            // A share that has its parent's link-layer address has it from the begin on.
+            if let Some(mac) = spec.own_mac().or(link.mac) {
                 let is_new = |address| !link.addresses.contains(&address);
                 if link.mac != Some(mac) || spec.addresses().any(is_new) {
                     self.announced.push((link.index, spec, mac));

@@ -154,24 +154,10 @@ pub(super) fn set_loopback(link: &str, is_taken: bool) -> io::Result<()> {
 
 /// Does `work` while other addresses of a subnet on the link `link` outlive its first one.
 pub(super) fn with_promotion(link: &str, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    with_each(&[format!("{}/{link}/promote_secondaries", links(IpFamily::Ipv4))], work)
-}
-
-/// Does `work` while the kernel tells whoever is near on the link `link` when its link-layer address is set.
-pub(super) fn announcing(link: &str, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let parameters = [
-        format!("{}/{link}/arp_notify", links(IpFamily::Ipv4)),
-        format!("{}/{link}/ndisc_notify", links(IpFamily::Ipv6)),
-    ];
-    with_each(&parameters, work)
-}
-
-/// Does `work` while each of `parameters` that there is is 1, and puts back what they were.
-fn with_each(parameters: &[String], work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    let found = parameters.iter().filter_map(|parameter| Some((parameter.clone(), read(parameter).ok()?)));
-    let before: Parameters = found.collect();
-    before.iter().try_for_each(|(parameter, _)| write(parameter, "1"))?;
+    let parameter = format!("{}/{link}/promote_secondaries", links(IpFamily::Ipv4));
+    let before = read(&parameter)?;
+    write(&parameter, "1")?;
     let done = work();
-    put_back(&before)?;
+    write(&parameter, &before)?;
     done
 }

@@ -8,6 +8,7 @@ mod clone;
 mod credentials;
 mod device_filter;
 mod found;
+mod frame;
 mod keyring;
 mod memory;
 mod message;
@@ -30,6 +31,7 @@ pub use credentials::{
 };
 pub use device_filter::{AllowedDevice, allow_only};
 pub use found::{Attributes, Found, Links};
+pub use frame::send_frame;
 pub use keyring::join_new_session_keyring;
 pub use memory::give_back_memory;
 pub use message::{MessageSocket, Received};
