@@ -6,7 +6,7 @@
 #
 # The machine's disk is built once and kept in target/vm/SUITE; what a run writes to it is thrown away. Output is
 # streamed and the exit status is the tests'. Needs root, and the programs that `make test-v2` installs.
-# VM_MEMORY_MB (3072), VM_TIMEOUT_S (3600), VM_ACCEL (kvm where it works, else tcg: emulation, 10 times slower).
+# VM_MEMORY_MB (3072), VM_TIMEOUT_S (7200), VM_ACCEL (kvm where it works, else tcg: emulation, 10 times slower).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -81,7 +81,7 @@ executables() {
 
 # Boots the machine; its second serial line is the tests' output, on the third it says how they ended.
 boot() {
-    timeout "${VM_TIMEOUT_S:-3600}" qemu-system-x86_64 -accel "${VM_ACCEL:-$(accelerator)}" -cpu max \
+    timeout "${VM_TIMEOUT_S:-7200}" qemu-system-x86_64 -accel "${VM_ACCEL:-$(accelerator)}" -cpu max \
         -smp 2 -m "${VM_MEMORY_MB:-3072}" -nodefaults -display none -no-reboot \
         -kernel "$cache/kernel" -initrd "$cache/initrd" \
         -append 'root=/dev/vda rw console=ttyS0 quiet panic=1 systemd.show_status=false' \
