@@ -83,7 +83,25 @@ impl Net {
 
     /// Runs `ip` with `arguments` in it.
     pub(crate) fn ip(&self, arguments: &str) {
-        self.shown(arguments);
+        match arguments.split(' ').collect::<Vec<_>>()[..] {
+            ["link", "set", from, "name", to] => self.rename(from, to),
+            _ => drop(self.shown(arguments)),
+        }
+    }
+
+    /// Kernels before 6.2 rename a link only while it is down, which takes its default routes from it.
+    fn rename(&self, from: &str, to: &str) {
+        let words = ["link", "set", from, "name", to];
+        if self.run(|| Command::new("ip").args(words).output().expect("ip runs")).status.success() {
+            return;
+        }
+        let routes = self.shown(&format!("route show default dev {from}"));
+        for change in [format!("{from} down"), format!("{from} name {to}"), format!("{to} up")] {
+            self.shown(&format!("link set {change}"));
+        }
+        for route in routes.lines() {
+            self.shown(&format!("route add {} dev {to}", route.trim()));
+        }
     }
 
     /// What `ip` with `arguments` shows of it.
