@@ -395,8 +395,11 @@ fn what_was_unmounted_or_covered_by_hand_is_seen_and_mended_live() {
     world.fleet(&["apply"]).expect(0);
     // Somebody does it from the host.
     let target = pid.to_string();
-    world::host("nsenter", &["--target", &target, "--mount", "--pid", "mount", "-o", "remount,size=9M", "/srv/memory"]);
-    world::host("nsenter", &["--target", &target, "--mount", "--pid", "umount", "/srv/store"]);
+    world::host(
+        "nsenter",
+        &["--target", &target, "--mount", "--pid", "/bin/mount", "-o", "remount,size=9M", "/srv/memory"],
+    );
+    world::host("nsenter", &["--target", &target, "--mount", "--pid", "/bin/umount", "/srv/store"]);
     assert_eq!(drift(&world).len(), 2, "{:?}", drift(&world));
     world.fleet(&["apply"]).expect(0);
     assert_eq!(seen(), before);
