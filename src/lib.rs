@@ -29,12 +29,12 @@
 //! | [`guest`] | users, keys, files and network configuration inside, per distribution and init | knows which engine |
 //! | [`template`] | text from templates: compiled once, strict, pure | reads anything it was not given |
 //! | [`store`] | the layout on disk, atomic writes, the lock | interprets what it stores |
-//! | [`sys`] | the safe skin over the kernel, and the only `unsafe` | knows our words |
+//! | [`sys`] | the safe skin over the kernel: alone in what the compiler cannot check | knows our words |
 //! | [`report`] | plans, events and states to a terminal or JSON | computes |
 //! | [`cli`] | one file for each verb: its arguments, its help, its call | holds a rule of the domain |
 //!
 //! Where does a line go? It knows YAML: manifest. It decides: plan. It does: engine, network, image, guest. It is a noun:
-//! model. It writes our paths: store. It needs `unsafe`: sys. It talks to the user: cli or report.
+//! model. It writes our paths: store. The compiler cannot check it: sys. It talks to the user: cli or report.
 //!
 //! # Following one command
 //!

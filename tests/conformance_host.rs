@@ -37,23 +37,15 @@ fn drift(world: &World) -> Vec<String> {
     words.map(|word| word.as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// The host's end of the first link of container `name`.
-fn port_of(world: &World, name: &str) -> String {
-    let record = fs::read_to_string(world.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
-    let record: Value = serde_json::from_str(&record).expect("JSON");
-    record["spec"]["links"][0]["host_name"].as_str().expect("a name").to_owned()
+/// The host's end of link `number` of container `name`.
+fn port_of(world: &World, name: &str, number: usize) -> String {
+    world.record(name)["spec"]["links"][number]["host_name"].as_str().expect("a name").to_owned()
 }
 
 fn table() -> String {
     let listed = host("nft", &["list", "tables"]);
     let ours = listed.lines().find_map(|line| line.strip_prefix("table inet fleet-"));
     format!("fleet-{}", ours.expect("there is one"))
-}
-
-/// What gives a link another name. Kernels before 6.2 do so only while it is down.
-fn renaming(from: &str, to: &str) -> String {
-    let aside = format!("ip link set {from} down && ip link set {from} name {to} && ip link set {to} up");
-    format!("ip link set {from} name {to} 2>&- || {{ {aside}; }}")
 }
 
 #[test]
@@ -64,12 +56,7 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
     let whole = world.pids();
     let a = Net::of(world.pid("a"));
     a.serve("a", "0.0.0.0:80");
-    let port = port_of(&world, "a");
-    let apart = {
-        let record = fs::read_to_string(world.root().join("lxc/b/fleet.json")).expect("its record");
-        let record: Value = serde_json::from_str(&record).expect("JSON");
-        record["spec"]["links"][1]["host_name"].as_str().expect("a name").to_owned()
-    };
+    let (port, apart) = (port_of(&world, "a", 0), port_of(&world, "b", 1));
     let table = table();
     let deeds = [
         ("ip link set fleethost0 down".to_owned(), "fleethost0: bridge is down"),
@@ -78,7 +65,7 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
             "ip address add 10.99.75.1/24 dev fleethost0".to_owned(),
             "fleethost0: address 10.99.75.1/24 is not of the network",
         ),
-        (renaming("fleethost0", "fleetother0"), "fleethost0: bridge fleetother0 → fleethost0"),
+        ("ip link set fleethost0 name fleetother0".to_owned(), "fleethost0: bridge fleetother0 → fleethost0"),
         ("ip link set fleethost0 mtu 1300".to_owned(), "fleethost0: mtu 1300 → 1500"),
         ("ip link set fleethost0 group 0".to_owned(), "fleethost0: it is not in the group of fleets' bridges"),
         ("ip link set fleethost1 mtu 1500".to_owned(), "fleethost1: mtu 1500 → 1400"),
@@ -86,7 +73,7 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
         (format!("ip link set {port} down"), "link eth0 is down on the host"),
         (format!("ip link set {port} nomaster"), "link eth0 is no port of `fleethost0`"),
         (format!("ip link set {port} master fleettestlan0"), "link eth0 is no port of `fleethost0`"),
-        (renaming(&port, "fleetport0"), "link eth0 is called `fleetport0` on the host"),
+        (format!("ip link set {port} name fleetport0"), "link eth0 is called `fleetport0` on the host"),
         (format!("ip link del {port}"), "link eth0 is missing"),
         (format!("bridge link set dev {apart} isolated off"), "fleethost1: b is not kept from other members"),
         (format!("nft flush table inet {table}"), "fleethost0: packet rules are missing"),
@@ -108,7 +95,10 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
         ("sysctl -qw net.ipv6.conf.fleethost0.disable_ipv6=0".to_owned(), "fleethost0: the host speaks IPv6 on it"),
     ];
     for (deed, words) in deeds {
-        host("sh", &["-c", &deed]);
+        match deed.split_once(' ').expect("a command") {
+            ("ip", arguments) => Net::of_host().ip(arguments),
+            (program, arguments) => drop(host(program, &arguments.split(' ').collect::<Vec<_>>())),
+        }
         let seen = drift(&world);
         assert!(seen.iter().any(|one| one.starts_with(words)), "{deed}: {seen:?}");
         world.fleet(&["apply"]).expect(0);
@@ -194,7 +184,7 @@ fn destroy_puts_the_hosts_network_back_exactly_as_it_was() {
     // Changed live, mended, stopped and started in between.
     world.write(&FLEET.replace("ip: 10.213.75.11", "ip: 10.213.75.21").replace("mtu: 1400", "mtu: 1300"));
     world.fleet(&["apply"]).expect(0);
-    host("sh", &["-c", &renaming("fleethost0", "fleetother0")]);
+    Net::of_host().ip("link set fleethost0 name fleetother0");
     world.fleet(&["stop", "b"]).expect(0);
     world.fleet(&["apply"]).expect(0);
     world.destroy();

@@ -84,9 +84,7 @@ fn without_a_subnet_no_guest_speaks_it() {
 fn who_gets_an_address_as_it_runs_is_known_to_its_neighbours_at_once() {
     let world = World::new();
     world.write(&two(SUBNET, IP6)).fleet(&["apply"]).expect(0);
-    let record = fs::read_to_string(world.root().join("lxc/six-a/fleet.json")).expect("its record");
-    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
-    let mac = record["spec"]["links"][0]["mac"].as_str().expect("an address").to_owned();
+    let mac = world.record("six-a")["spec"]["links"][0]["mac"].as_str().expect("an address").to_owned();
     let moved = ["10.213.70.77", "fd00:213:70::77"];
     for address in moved {
         let words = ["neigh", "replace", address, "lladdr", "02:00:00:00:00:77", "dev", "fleetsix0", "nud", "stale"];

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
 
 use super::namespace::within;
 use super::socket::RouteSocket;
-use crate::model::{LinkSpec, LinkWay, MacAddress};
+use crate::model::{GuestLink, LinkSpec, LinkWay, MacAddress};
 use crate::sys::send_frame;
 
 /// Protocols of frames (`ETH_P_ARP`, `ETH_P_IPV6`), and to whom they go there: to all, and to all that speak IPv6 (RFC 2464).
@@ -30,14 +30,15 @@ pub(super) struct Sockets<'s> {
     pub(super) guest: &'s mut RouteSocket,
 }
 
-/// Announces that the addresses of the guest's link `index`, made as `spec`, are at the link-layer address `mac`.
-pub(super) fn announce(sockets: Sockets<'_>, index: u32, spec: &LinkSpec, mac: MacAddress) -> io::Result<()> {
+/// Announces that all addresses of the guest's link `link`, made as `spec`, are at its link-layer address.
+pub(super) fn announce(sockets: Sockets<'_>, spec: &LinkSpec, link: &GuestLink) -> io::Result<()> {
+    let Some(mac) = link.mac else { return Ok(()) };
     let Sockets { namespace, host, guest } = sockets;
-    await_operation(host, guest, index, spec);
+    await_operation(host, guest, link.index, spec);
     within(namespace, || {
-        spec.addresses().try_for_each(|address| match address.addr() {
-            IpAddr::V4(address) => send_frame(index, ARP, EVERYBODY, &arp_announcement(mac, address)),
-            IpAddr::V6(address) => send_frame(index, IPV6, ALL_NODES, &unsolicited_advertisement(mac, address)),
+        link.addresses.iter().try_for_each(|address| match address.addr() {
+            IpAddr::V4(address) => send_frame(link.index, ARP, EVERYBODY, &arp_announcement(mac, address)),
+            IpAddr::V6(address) => send_frame(link.index, IPV6, ALL_NODES, &unsolicited_advertisement(mac, address)),
         })
     })
 }

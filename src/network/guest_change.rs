@@ -3,7 +3,7 @@
 //! A link that is there stays, whatever is changed of it, and so do the connections over it. Addresses, routes and links
 //! that fleet has not given are the guest's own and left alone. Started anew after a kill it finds what is left to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -20,8 +20,7 @@ use super::namespace::within;
 use super::parameters::write;
 use super::socket::RouteSocket;
 use crate::model::{
-    GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, MacAddress, PortMode, USUAL_MTU,
-    host_end,
+    GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, PortMode, USUAL_MTU, host_end,
 };
 
 /// Gives the container whose network namespace is `namespace` the links `wanted`, and these those of the kernel parameters
@@ -35,7 +34,7 @@ pub fn set_guest_links(
     let opened = RouteSocket::open().and_then(|host| Ok((host, RouteSocket::open_in(namespace)?)));
     let (host, guest) = opened.map_err(failed("cannot open netlink sockets"))?;
     let (ends, seen) = (BTreeMap::new(), GuestNetwork { given: Vec::new(), links: Vec::new() });
-    let mut change = Change { namespace, given, wanted, sysctls, host, guest, ends, seen, announced: Vec::new() };
+    let mut change = Change { namespace, given, wanted, sysctls, host, guest, ends, seen, announced: BTreeSet::new() };
     change.look()?;
     change.remove()?;
     change.name()?;
@@ -57,8 +56,8 @@ struct Change<'a> {
     /// Links of the host, as far as they matter here.
     ends: BTreeMap<String, LinkState>,
     seen: GuestNetwork,
-    /// Links, with their numbers and link-layer addresses, that others are to be told of.
-    announced: Vec<(u32, LinkSpec, MacAddress)>,
+    /// The numbers of links that others are to be told of.
+    announced: BTreeSet<u32>,
 }
 
 type Changed = Result<(), NetworkError>;
@@ -205,12 +204,9 @@ impl Change<'_> {
             let guest = &mut self.guest;
             within(self.namespace, || guest_setup::set_up(guest, &asked, &link, &former))
                 .map_err(failed(format!("cannot set up the link `{}`", spec.name)))?;
-            // A share that has its parent's link-layer address has it from the begin on.
-            if let Some(mac) = spec.own_mac().or(link.mac) {
-                let is_new = |address| !link.addresses.contains(&address);
-                if link.mac != Some(mac) || spec.addresses().any(is_new) {
-                    self.announced.push((link.index, spec, mac));
-                }
+            let has_moved = spec.own_mac().is_some_and(|mac| link.mac != Some(mac));
+            if has_moved || spec.addresses().any(|address| !link.addresses.contains(&address)) {
+                self.announced.insert(link.index);
             }
         }
         Ok(())
@@ -247,10 +243,9 @@ impl Change<'_> {
     }
 
     fn announce(&mut self) -> Changed {
-        for (index, spec, mac) in std::mem::take(&mut self.announced) {
+        for (spec, link) in self.found().into_iter().filter(|(_, link)| self.announced.contains(&link.index)) {
             let sockets = Sockets { namespace: self.namespace, host: &mut self.host, guest: &mut self.guest };
-            announce(sockets, index, &spec, mac)
-                .map_err(failed(format!("cannot announce the link `{}`", spec.name)))?;
+            announce(sockets, &spec, &link).map_err(failed(format!("cannot announce the link `{}`", spec.name)))?;
         }
         Ok(())
     }

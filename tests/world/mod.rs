@@ -131,6 +131,12 @@ impl World {
         assert!([0, 128 + 9, 128 + 15].contains(&ran.status), "{ran:?}");
     }
 
+    /// What fleet has recorded with container `name`.
+    pub(crate) fn record(&self, name: &str) -> Value {
+        let record = fs::read_to_string(self.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
+        serde_json::from_str(&record).expect("JSON")
+    }
+
     /// The status of container `name`, as JSON.
     pub(crate) fn container(&self, name: &str) -> Value {
         let status = self.fleet(&["status", "-o", "json"]).expect(0).json();
