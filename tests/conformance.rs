@@ -170,10 +170,7 @@ fn a_guest_reboots_and_powers_off_by_itself() {
     world.write(THREE).fleet(&["apply"]).expect(0);
     let before = world.pid("trial-1");
     world.last_words("trial-1", "echo kept > /root/kept; reboot");
-    eventually("a new init runs", || {
-        let status = world.container("trial-1");
-        status["state"] == "running" && status["pid"] != before
-    });
+    world.another_init("trial-1", before);
     host("ping", &["-c1", "-W5", "10.213.7.11"]);
     assert_eq!(world.sh("trial-1", "cat /root/kept"), "kept\n");
     world.last_words("trial-2", "poweroff");

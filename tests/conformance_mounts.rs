@@ -349,7 +349,7 @@ fn mounts_come_and_go_while_the_container_runs() {
 
     // After a reboot of its own they are all there.
     world.last_words("one", "reboot");
-    world::eventually("it runs again", || world.state("one") == "running" && world.pid("one") != pid);
+    world.another_init("one", pid);
     assert_eq!(world.changes(), 0);
     world.sh("one", "test -e /srv/below/x");
     world.write(&two("mounts: []")).fleet(&["apply"]).expect(0);

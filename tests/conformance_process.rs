@@ -38,17 +38,6 @@ fn crash(world: &World, name: &str) {
     host("kill", &["-KILL", &world.pid(name).to_string()]);
 }
 
-/// Waits until `name` has an init other than `before`; its pid.
-fn another_init(world: &World, name: &str, before: u64) -> u64 {
-    let mut now = before;
-    eventually("a new init runs", || {
-        let status = world.container(name);
-        now = status["pid"].as_u64().unwrap_or(before);
-        status["state"] == "running" && now != before
-    });
-    now
-}
-
 #[test]
 fn a_crashed_init_is_started_again_as_the_policy_says() {
     let world = World::new();
@@ -56,7 +45,7 @@ fn a_crashed_init_is_started_again_as_the_policy_says() {
 
     let (before, monitor_before) = (world.pid("trial-1"), monitor(&world, "trial-1"));
     crash(&world, "trial-1");
-    another_init(&world, "trial-1", before);
+    world.another_init("trial-1", before);
     assert_eq!(monitor(&world, "trial-1"), monitor_before);
     let last = &world.container("trial-1")["last_exit"];
     assert_eq!((&last["how"], &last["signal"]), (&json!("killed"), &json!(9)));
@@ -76,7 +65,7 @@ fn a_crashed_init_is_started_again_as_the_policy_says() {
     world.write(&with_policies("on-failure", "always")).fleet(&["apply"]).expect(0);
     let before = world.pid("trial-2");
     world.last_words("trial-2", "poweroff");
-    another_init(&world, "trial-2", before);
+    world.another_init("trial-2", before);
     world.destroy();
 }
 
@@ -92,7 +81,7 @@ fn a_container_whose_group_was_killed_is_started_again() {
         let top = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new).into_iter().find(|dir| dir.is_dir());
         let group = top.expect("mounted").join(path.trim_end_matches("/guest"));
         fs::write(group.join("cgroup.kill"), "1").expect("killed");
-        another_init(&world, "trial-1", before);
+        world.another_init("trial-1", before);
         assert_eq!(world.container("trial-1")["last_exit"]["how"], "killed");
     }
     assert_eq!(world.changes(), 0);
@@ -227,7 +216,7 @@ fn a_console_takes_what_is_typed_and_shows_what_the_guest_prints() {
     // A viewer stays over a reboot, and goes when the container does.
     let before = world.pid("trial-1");
     one.type_in("reboot\n");
-    another_init(&world, "trial-1", before);
+    world.another_init("trial-1", before);
     eventually("the new guest answers", || {
         one.type_in("\necho again-$((40+2))\n");
         std::thread::sleep(std::time::Duration::from_millis(100));
@@ -391,7 +380,7 @@ fn a_killed_monitor_is_replaced_while_the_guest_runs_on() {
     // The adopted guest reboots, and its monitor stays.
     let adopter = monitor(&world, "trial-1");
     world.last_words("trial-1", "reboot");
-    another_init(&world, "trial-1", init);
+    world.another_init("trial-1", init);
     assert_eq!(monitor(&world, "trial-1"), adopter);
     // Whoever asks for the status of an orphan may come before its new monitor.
     let last_exit = || world.container("trial-1")["last_exit"]["how"].as_str().unwrap_or_default().to_owned();

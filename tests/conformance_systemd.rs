@@ -60,9 +60,6 @@ fn a_containers_life_is_not_that_of_the_service_that_started_it() {
     // And it has a monitor: it comes back after its guest rebooted.
     let before = world.pid("trial-1");
     world.last_words("trial-1", "reboot");
-    world::eventually("a new init runs", || {
-        let status = world.container("trial-1");
-        status["state"] == "running" && status["pid"] != before
-    });
+    world.another_init("trial-1", before);
     world.destroy();
 }

@@ -92,10 +92,7 @@ containers:
     let before = world.pid("lab-db");
     let machine_id = world.sh("lab-db", "cat /etc/machine-id");
     let _ = login.ssh("dev@10.213.8.5", "sudo -n systemctl reboot");
-    eventually("it has rebooted", || {
-        let status = world.container("lab-db");
-        status["state"] == "running" && status["pid"] != before
-    });
+    world.another_init("lab-db", before);
     eventually("sshd listens again", || login.ssh("dev@10.213.8.5", "true").status == 0);
     // The guest's own network configuration agrees with the address.
     eventually("networkd is content", || {

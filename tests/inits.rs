@@ -58,10 +58,7 @@ containers:
         world.sh("trial-1", BEGIN_WITNESS);
         let before = world.pid("trial-1");
         world.last_words("trial-1", self.reboot);
-        eventually("a new init runs", || {
-            let status = world.container("trial-1");
-            status["state"] == "running" && status["pid"] != before
-        });
+        world.another_init("trial-1", before);
         assert_witnessed(&world);
         self.wait_until_booted(&world);
 

@@ -152,6 +152,18 @@ impl World {
         self.container(name)["pid"].as_u64().unwrap_or_else(|| panic!("`{name}` has no pid"))
     }
 
+    /// Waits until container `name` runs with an init other than `before`; its pid.
+    #[track_caller]
+    pub(crate) fn another_init(&self, name: &str, before: u64) -> u64 {
+        let mut now = before;
+        eventually("a new init runs", || {
+            let status = self.container(name);
+            now = status["pid"].as_u64().unwrap_or(before);
+            status["state"] == "running" && now != before
+        });
+        now
+    }
+
     /// The host's end of the first link of container `name`.
     pub(crate) fn port_of(&self, name: &str) -> String {
         let record = fs::read_to_string(self.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
