@@ -35,7 +35,9 @@ pub use frame::send_frame;
 pub use keyring::join_new_session_keyring;
 pub use memory::give_back_memory;
 pub use message::{MessageSocket, Received};
-pub use mount_attributes::{TreeAttributes, copy_of_mount, map_ids_of_mount, set_read_only, set_tree_attributes};
+pub use mount_attributes::{
+    TreeAttributes, copy_of_mount, copy_of_tree, map_ids_of_mount, set_read_only, set_tree_attributes,
+};
 pub use overlay::{Overlay, most_overlay_lowers};
 pub use pidfd::{reaped_status, unreaped_status};
 pub use process::{

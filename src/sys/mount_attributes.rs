@@ -32,9 +32,18 @@ pub fn map_ids_of_mount(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -
 /// It is cut off those that it is a copy of. Where the host shares its mounts, as systemd has it, what is mounted on the copy
 /// would else be mounted on the host's, whoever does it (`mount_namespaces(7)`, "Shared subtrees").
 pub fn copy_of_mount(directory: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    copy(directory, path, OpenTreeFlags::empty(), 0)
+}
+
+/// As [`copy_of_mount`] with all that is mounted below, each cut off in the same way.
+pub fn copy_of_tree(directory: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    copy(directory, path, OpenTreeFlags::AT_RECURSIVE, libc::AT_RECURSIVE)
+}
+
+fn copy(directory: BorrowedFd<'_>, path: &Path, which: OpenTreeFlags, of_which: i32) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let copy = open_tree(directory, path, flags)?;
-    set_attributes(copy.as_fd(), 0, &MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() })?;
+    let copy = open_tree(directory, path, flags | which)?;
+    set_attributes(copy.as_fd(), of_which, &MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() })?;
     Ok(copy)
 }
 
@@ -52,10 +61,9 @@ pub struct TreeAttributes<'a> {
     pub ids: Option<BorrowedFd<'a>>,
 }
 
-/// Makes all mounts of the detached tree `top` what `attributes` say. Devices in them cannot be used, and mounts that
-/// others make later below neither come in nor go out.
+/// Makes all mounts of the detached tree `top` what `attributes` say. Devices in them cannot be used.
 pub fn set_tree_attributes(top: BorrowedFd<'_>, attributes: TreeAttributes<'_>) -> io::Result<()> {
-    let mut attr = MountAttr { set: MOUNT_ATTR_NODEV, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    let mut attr = MountAttr { set: MOUNT_ATTR_NODEV, ..MountAttr::default() };
     if attributes.is_read_only {
         attr.set |= MOUNT_ATTR_RDONLY;
     }

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, open};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{MoveMountFlags, move_mount};
 
 use super::guest_mounts::attach;
-use super::mounts::ensure_layer;
+use super::mounts::{copy_of, ensure_layer};
 use super::overlay::{leave_namespace, mount_layers, mount_plain};
 use super::paths::ContainerPaths;
 use crate::model::{ContainerRecord, MountIds, MountSource, MountSpec};
@@ -64,16 +64,19 @@ fn open_mount(
     volumes: &Volumes,
 ) -> io::Result<Option<OwnedFd>> {
     let is_privileged = record.spec.security.privileged;
+    let source = |path: &Path, recursive| {
+        copy_of(path, recursive).map_err(|error| io::Error::other(format!("cannot open `{}`: {error}", path.display())))
+    };
     let (opened, has_guests_ids) = match &mount.source {
         MountSource::Tmpfs { .. } => return Ok(None),
-        MountSource::Volume { name } => (copy_of(&volumes.ensure(name)?, false)?, true),
+        MountSource::Volume { name } => (source(&volumes.ensure(name)?, false)?, true),
         MountSource::Bind { path, ids, recursive } => {
             let has_guests_ids = match ids {
                 MountIds::Guest => true,
                 MountIds::Host => is_privileged,
                 MountIds::Owner => false,
             };
-            (copy_of(path, *recursive)?, has_guests_ids)
+            (source(path, *recursive)?, has_guests_ids)
         }
         MountSource::Overlay { path } => {
             let layer = paths.mount_layer(&mount.target);
@@ -84,10 +87,4 @@ fn open_mount(
     let is_read_only = mount.read_only || !has_guests_ids;
     set_tree_attributes(opened.as_fd(), TreeAttributes { is_read_only, ids: None })?;
     Ok(Some(opened))
-}
-
-fn copy_of(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
-    let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below;
-    open_tree(CWD, path, flags).map_err(|error| io::Error::other(format!("cannot open `{}`: {error}", path.display())))
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
 use rustix::fs::{CWD, fstat};
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+use rustix::mount::MountAttrFlags;
 
 use super::failure::{StartFailure, Step as _};
 use super::guest_root::NewMount;
@@ -18,7 +18,7 @@ use super::overlay::{attach_all, in_private_namespace, open_mapped, overlay_as};
 use super::start::Machine;
 use crate::model::{ID_RANGE_LENGTH, MountIds, MountSource, MountSpec};
 use crate::store::Lower;
-use crate::sys::{TreeAttributes, set_tree_attributes, user_namespace_of_one};
+use crate::sys::{TreeAttributes, copy_of_mount, copy_of_tree, set_tree_attributes, user_namespace_of_one};
 
 /// What keeps ids from being mapped.
 const NOT_MAPPABLE: &str = "its file system must support idmapped mounts, as ext4, xfs, btrfs and tmpfs do";
@@ -58,6 +58,11 @@ pub(super) fn open_mounts(
     mounts.iter().zip(opened).map(describe).collect()
 }
 
+/// The file or directory `path` of the host, detached; `recursive` with what is mounted below.
+pub(super) fn copy_of(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
+    if recursive { copy_of_tree(CWD, path) } else { copy_of_mount(CWD, path) }
+}
+
 /// Opens one mount.
 struct Opener<'a> {
     machine: &'a Machine,
@@ -88,9 +93,7 @@ impl Opener<'_> {
     }
 
     fn bind(&self, path: &Path, ids: MountIds, recursive: bool) -> Result<OwnedFd, StartFailure> {
-        let below = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below;
-        let tree = open_tree(CWD, path, flags).step(|| format!("cannot open `{}`", path.display()))?;
+        let tree = copy_of(path, recursive).step(|| format!("cannot open `{}`", path.display()))?;
         let owner;
         let ids = match ids {
             MountIds::Host => None,
