@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{XattrFlags, setxattr};
 use world::{World, eventually, host};
 
 const THREE: &str = "\
@@ -386,6 +387,17 @@ fn a_guest_has_a_unified_tree_where_the_host_has_mounted_none() {
     world.assert_nothing_left();
 }
 
+/// A list for who owns the file to read and write it, and for `user` to read it, as the kernel takes it
+/// (`linux/posix_acl_xattr.h`).
+fn list_with_reader(user: u32) -> Vec<u8> {
+    const NOBODY: u32 = u32::MAX;
+    let entries = [(0x01, 6, NOBODY), (0x02, 4, user), (0x04, 0, NOBODY), (0x10, 4, NOBODY), (0x20, 0, NOBODY)];
+    let entry = |(tag, rights, id): (u16, u16, u32)| {
+        [tag.to_le_bytes().as_slice(), &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    [2_u32.to_le_bytes().to_vec()].into_iter().chain(entries.into_iter().map(entry)).flatten().collect()
+}
+
 #[test]
 fn archives_and_directories_are_unpacked_once_and_checked() {
     let world = World::new();
@@ -396,9 +408,13 @@ fn archives_and_directories_are_unpacked_once_and_checked() {
     let rootfs = images.join(stored).join("rootfs");
     let dir = world.dir.path().join("mine");
     host("cp", &["-a", &rootfs.display().to_string(), &dir.display().to_string()]);
+    let listed = dir.join("root-reads-and-1000");
+    fs::write(&listed, "for some\n").expect("written");
+    setxattr(&listed, "system.posix_acl_access", &list_with_reader(1000), XattrFlags::empty()).expect("ext4 has lists");
     for (archive, option) in [("mine.tar.gz", "--gzip"), ("mine.tar.xz", "--xz"), ("mine.tar.zst", "--zstd")] {
         let archive = world.dir.path().join(archive).display().to_string();
-        host("tar", &["-C", &dir.display().to_string(), option, "-cf", &archive, "."]);
+        let dir = dir.display().to_string();
+        host("tar", &["-C", &dir, "--xattrs", "--xattrs-include=*", option, "-cf", &archive, "."]);
     }
     world.destroy();
     for image in ["file:mine.tar.gz", "file:mine.tar.xz", "file:mine.tar.zst", "file:mine"] {
@@ -406,6 +422,9 @@ fn archives_and_directories_are_unpacked_once_and_checked() {
         world.fleet(&["apply"]).expect(0);
         assert_eq!(world.changes(), 0, "{image}");
         world.sh("trial-1", "test -x /bin/busybox");
+        // An id in an access control list is the guest's, as an owner is.
+        let read = |user| world.fleet(&["exec", "--user", user, "trial-1", "--", "cat", "/root-reads-and-1000"]).status;
+        assert_eq!((read("1000"), read("1001")), (0, 1), "{image}");
         world.destroy();
     }
     let wrong = format!("image: \"file:mine.tar.gz@sha256:{}\"", "0".repeat(64));

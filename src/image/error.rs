@@ -189,7 +189,10 @@ impl TreeError {
                 Some("make the archive as root with the guest's own ids: `tar --numeric-owner`")
             }
             TreeError::UnknownName { .. } => {
-                Some("make the archive with numbers in place of names: `tar --numeric-owner --acls`")
+                // GNU tar 1.34 has names in lists, whatever it is asked for.
+                Some(
+                    "make the archive with numbers in place of names: `tar --xattrs --xattrs-include='*'`, not `--acls`",
+                )
             }
             TreeError::Unsupported { .. } => Some("make the archive with GNU tar: `tar -C ROOTFS --xattrs -c .`"),
             TreeError::TooLarge(ImageLimit::Size(_)) => {
