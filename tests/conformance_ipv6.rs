@@ -236,6 +236,8 @@ fn the_host_is_left_as_it_was_and_hears_of_its_own_router_meanwhile() {
     let outside = Net::outside();
     set("net/ipv6/conf/lo/forwarding", "1");
     // The one outside is the host's router, and says so.
+    // It may speak at once, without asking whether another has its address.
+    outside.run(|| set("net/ipv6/conf/out0/accept_dad", "0"));
     outside.ip("link set out0 name eth0");
     outside.ip("link set eth0 up");
     let routes = || host("ip", &["-6", "route", "show", "default"]);
