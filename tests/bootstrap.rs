@@ -3,7 +3,8 @@
 mod world;
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -142,8 +143,18 @@ fn a_host_without_the_program_is_told_before_anything_is_done() {
     fs::create_dir(&empty).expect("a directory");
     let plan = |command: &mut Command| ran(&command.output().expect("fleet runs")).expect(1).stderr;
     insta::assert_snapshot!(plan(world.command(&["apply", "-y"]).env("PATH", empty)), @r"
-    ! bootstrap:debian/12  this host has no program `mmdebstrap`, which makes it
+    ! bootstrap:debian/12  this host has no program `mmdebstrap`, which it takes to make it
       hint: install the package mmdebstrap
+    ");
+    let few = world.dir.path().join("few");
+    fs::create_dir(&few).expect("a directory");
+    for name in ["mmdebstrap", "unshare", "setpriv"] {
+        symlink(Path::new("/usr/bin").join(name), few.join(name)).expect("a link");
+    }
+    world.write(&fleet("bb", 117, "bootstrap:debian/12, arch: i386"));
+    insta::assert_snapshot!(plan(world.command(&["apply", "-y"]).env("PATH", few)), @r"
+    ! bootstrap:debian/12/i386  this host has no program `arch-test`, which it takes to make it
+      hint: install the package arch-test
     ");
     assert!(!world.root().join("fleet/images").exists());
 }

@@ -22,7 +22,7 @@ use super::format::CHUNK;
 use super::source::Unavailable;
 use super::tree::Limits;
 use super::unpack::{Contents, unpack};
-use crate::model::{Bootstrap, Family, ImageDigest, InitChoice};
+use crate::model::{Bootstrap, Family, ImageDigest, InitChoice, native_architecture};
 
 /// Begins what is hashed. **Another number whenever [`make`] makes something else of the same request.**
 const RECIPE: &str = "fleet-bootstrap-1";
@@ -31,6 +31,9 @@ const RECIPE: &str = "fleet-bootstrap-1";
 /// outlives this process.
 const PROGRAMS: [(&str, &str); 3] =
     [("mmdebstrap", "mmdebstrap"), ("unshare", "util-linux"), ("setpriv", "util-linux")];
+
+/// Tells it whether this host runs what is built for another architecture.
+const ARCH_TEST: (&str, &str) = ("arch-test", "arch-test");
 
 /// What every such root file system has beside the smallest one of its family, to be looked at from inside.
 const BASE: [&str; 2] = ["iproute2", "iputils-ping"];
@@ -56,8 +59,9 @@ pub(super) fn digest(request: &Bootstrap) -> ImageDigest {
 pub(super) fn check(request: &Bootstrap) -> Result<(), Unavailable> {
     let path = env::var_os("PATH").unwrap_or_default();
     let is_there = |program: &str| env::split_paths(&path).any(|dir| dir.join(program).is_file());
-    if let Some((program, package)) = PROGRAMS.iter().find(|(program, _)| !is_there(program)) {
-        let why = format!("this host has no program `{program}`, which makes it");
+    let of_others = (request.arch != native_architecture()).then_some(&ARCH_TEST);
+    if let Some((program, package)) = PROGRAMS.iter().chain(of_others).find(|(program, _)| !is_there(program)) {
+        let why = format!("this host has no program `{program}`, which it takes to make it");
         return Err(Unavailable::new(why, format!("install the package {package}")));
     }
     let (keyring, package) = match request.family {
