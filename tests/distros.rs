@@ -194,6 +194,11 @@ fn a_transfer_that_breaks_off_goes_on_where_it_was() {
     let server = Server::new(&tree.path());
     let world = World::new();
     world.write(&fleet(&server, "10.211.14.0/24"));
+    // A connection that was kept and is closed just as it is used again.
+    let index = "streams/v1/index.json";
+    server.fault(index, Fault::HangUp);
+    assert_eq!(world.fleet(&["plan"]).expect(2).stderr, "");
+    assert_eq!(server.requests().iter().filter(|path| *path == index).count(), 2);
     let path = Tree::archive(SERIAL);
     // Killed in the middle.
     server.fault(&path, Fault::StallAfter(100_000));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, RANGE};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 
 use super::registry::{Login, Wants, bearer};
@@ -191,7 +191,7 @@ impl Web {
         if let Some(header) = self.login.as_ref().and_then(|login| login.header(url.host())) {
             request = request.header(AUTHORIZATION, header);
         }
-        request.send().await.map_err(|error| unanswered(url, &error))
+        answer(request).await.map_err(|error| unanswered(url, &error))
     }
 
     /// Does what the registry wants that has refused with `response`; returns whether there is anything new to try.
@@ -207,7 +207,7 @@ impl Web {
                 if let Some(header) = header {
                     request = request.header(AUTHORIZATION, header);
                 }
-                let mut answer = request.send().await.map_err(|error| unanswered(&url, &error))?;
+                let mut answer = answer(request).await.map_err(|error| unanswered(&url, &error))?;
                 if answer.status() != StatusCode::OK {
                     return Err(WebError::Refused { url: url.to_string(), status: answer.status().as_u16() });
                 }
@@ -220,6 +220,18 @@ impl Web {
 
     fn client_for(&self, url: &WebUrl) -> &Client {
         if url.is_local() { &self.local } else { &self.client }
+    }
+}
+
+/// Sends `request`, and again if the connection is closed before there is an answer: the server may have given up one that
+/// was kept in the moment when it was used again (RFC 9112 §9.3.1).
+async fn answer(request: RequestBuilder) -> reqwest::Result<Response> {
+    let again = request.try_clone();
+    match (request.send().await, again) {
+        (Err(error), Some(again)) if error.is_request() && !error.is_connect() && !error.is_timeout() => {
+            again.send().await
+        }
+        (result, _) => result,
     }
 }
 

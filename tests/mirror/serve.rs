@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     EndAfter(usize),
     /// Sends so many bytes and then nothing, until it is told otherwise.
     StallAfter(usize),
+    /// Closes the connection without a word, once.
+    HangUp,
     /// Leads elsewhere.
     Redirect(String),
     /// Knows no ranges: gives all each time.
@@ -148,24 +150,34 @@ impl State {
         let range = start.map(|start: usize| format!(" {start}-")).unwrap_or_default();
         self.requests.lock().expect("not poisoned").push(format!("{path}{range}"));
         let fault = self.faults.lock().expect("not poisoned").get(&path).cloned();
+        if let Some(Fault::HangUp) = &fault {
+            self.faults.lock().expect("not poisoned").remove(&path);
+            return Ok(());
+        }
         if let Some(Fault::Redirect(to)) = &fault {
-            return write!(stream, "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+            return write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
         }
         if let Some(Fault::Wants { header, challenge }) = &fault
             && *header != authorization
         {
             let head = format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}");
-            return write!(stream, "{head}\r\nContent-Length: 0\r\n\r\n");
+            return write!(stream, "{head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
         // The only sign of a serial that is encoded.
         let Ok(content) = fs::read(self.dir.join(path.replace("%3A", ":"))) else {
-            return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         };
         let start = start.filter(|_| !matches!(fault, Some(Fault::WithoutRanges)));
         let mut head = String::from("HTTP/1.1 ");
         match start {
             Some(start) if start >= content.len() => {
-                return write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n");
+                return write!(
+                    stream,
+                    "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
             }
             Some(start) => {
                 let (last, all) = (content.len() - 1, content.len());
@@ -180,7 +192,7 @@ impl State {
         write!(stream, "{head}Connection: close\r\n\r\n")?;
         let upto = match fault {
             Some(Fault::CutAfter(bytes) | Fault::EndAfter(bytes) | Fault::StallAfter(bytes)) => bytes.min(rest.len()),
-            Some(Fault::Redirect(_) | Fault::WithoutRanges | Fault::Wants { .. }) | None => rest.len(),
+            Some(Fault::HangUp | Fault::Redirect(_) | Fault::WithoutRanges | Fault::Wants { .. }) | None => rest.len(),
         };
         stream.write_all(&rest[..upto])?;
         while matches!(self.faults.lock().expect("not poisoned").get(&path), Some(Fault::StallAfter(_))) {
