@@ -365,16 +365,16 @@ fn a_killed_monitor_is_replaced_while_the_guest_runs_on() {
         world.sh("trial-1", "echo heard-again >/dev/console");
         session.printed().contains("heard-again")
     });
-    let mut typed = world.spawn(&["exec", "trial-1", "--", "head", "-n", "1", "/dev/console"]);
+    let mut typed = world.spawn(&["exec", "trial-1", "--", "grep", "-m1", "typed-words", "/dev/console"]);
     let mut session = session;
-    // Some of it goes to the shell that waits there too.
+    // Some of it goes to the shell that waits there too, parts of lines as well.
     eventually("what is typed arrives", || {
         session.type_in("typed-words\n");
         std::thread::sleep(std::time::Duration::from_millis(50));
         typed.try_wait().expect("it is a child").is_some()
     });
     drop(session);
-    assert!(world::ran(&typed.wait_with_output().expect("ended")).expect(0).stdout.contains("typed-words"));
+    world::ran(&typed.wait_with_output().expect("ended")).expect(0);
     assert!(world.fleet(&["logs", "trial-1"]).expect(0).stdout.contains("heard-again"));
 
     // The adopted guest reboots, and its monitor stays.
