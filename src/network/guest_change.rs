@@ -264,13 +264,12 @@ fn taken(name: &str) -> NetworkError {
     ))
 }
 
-/// Renames the link `index`. Kernels before 6.2 take it only of one that is down, which loses its routes.
+/// Renames the link `index`. Kernels before 6.2 take it only of one that is down: it is up again then, without its routes.
 fn rename(socket: &mut RouteSocket, index: u32, name: &str) -> Changed {
-    let named = || LinkMessageBuilder::<LinkUnspec>::default().index(index).name(name).build();
-    let mut renamed = set(socket, named());
+    let link = || LinkMessageBuilder::<LinkUnspec>::default().index(index);
+    let mut renamed = set(socket, link().name(name).build());
     if matches!(&renamed, Err(error) if error.raw_os_error() == Some(libc::EBUSY)) {
-        let down = LinkMessageBuilder::<LinkUnspec>::default().index(index).down().build();
-        renamed = set(socket, down).and_then(|()| set(socket, named()));
+        renamed = set(socket, link().down().build()).and_then(|()| set(socket, link().name(name).up().build()));
     }
     renamed.map_err(failed(format!("cannot rename a link to `{name}`")))
 }
