@@ -11,12 +11,12 @@ use std::path::Path;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::{CWD, FileType, Mode, fstat, mkdirat, mknodat};
-use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{MountAttrFlags, MoveMountFlags, move_mount};
 use rustix::process::{WaitOptions, waitpid};
 
 use super::failure::{StartFailure, Step as _};
 use super::guest_root::NewMount;
-use crate::sys::{MessageSocket, fork};
+use crate::sys::{MessageSocket, copy_of_tree, fork};
 
 /// An empty tmpfs, the working directory of the calling process, whose mount namespace is private.
 pub(super) struct MountStage {
@@ -94,10 +94,9 @@ impl MountStage {
 fn send_copies(to: &MessageSocket, places: &[String], user_namespace: BorrowedFd<'_>) -> io::Result<()> {
     setns(user_namespace, CloneFlags::CLONE_NEWUSER)?;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    // With all that is below: what is mounted there is locked to its place.
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     for place in places {
-        let copy = open_tree(CWD, place.as_str(), flags)?;
+        // With all that is below: what is mounted there is locked to its place.
+        let copy = copy_of_tree(CWD, Path::new(place))?;
         to.send(place.as_bytes(), &[copy.as_fd()])?;
     }
     Ok(())
