@@ -37,11 +37,6 @@ fn drift(world: &World) -> Vec<String> {
     words.map(|word| word.as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// The host's end of link `number` of container `name`.
-fn port_of(world: &World, name: &str, number: usize) -> String {
-    world.record(name)["spec"]["links"][number]["host_name"].as_str().expect("a name").to_owned()
-}
-
 fn table() -> String {
     let listed = host("nft", &["list", "tables"]);
     let ours = listed.lines().find_map(|line| line.strip_prefix("table inet fleet-"));
@@ -56,7 +51,7 @@ fn whatever_somebody_does_to_the_hosts_side_is_seen_and_mended_as_containers_run
     let whole = world.pids();
     let a = Net::of(world.pid("a"));
     a.serve("a", "0.0.0.0:80");
-    let (port, apart) = (port_of(&world, "a", 0), port_of(&world, "b", 1));
+    let (port, apart) = (world.port_of("a", 0), world.port_of("b", 1));
     let table = table();
     let deeds = [
         ("ip link set fleethost0 down".to_owned(), "fleethost0: bridge is down"),

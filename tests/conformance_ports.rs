@@ -219,7 +219,7 @@ fn a_container_reaches_its_own_published_ports_by_the_host() {
     if let Some(shown) = &shown {
         shown.set("1");
     }
-    host("bridge", &["link", "set", "dev", &world.port_of("port-a"), "hairpin", "off"]);
+    host("bridge", &["link", "set", "dev", &world.port_of("port-a", 0), "hairpin", "off"]);
     let plan = world.fleet(&["plan"]).expect(2).stdout;
     assert!(plan.contains("~ fleetports0  ports of the bridge are not as they were set  (live)"), "{plan}");
     world.apply_live();

@@ -186,7 +186,7 @@ fn isolated_members_reach_the_gateway_and_the_outside_but_not_each_other() {
     by_the_host("del");
 
     // A port that somebody set free is seen, and caught again.
-    host("bridge", &["link", "set", "dev", &world.port_of("net-a"), "isolated", "off"]);
+    host("bridge", &["link", "set", "dev", &world.port_of("net-a", 0), "isolated", "off"]);
     let plan = world.fleet(&["plan"]).expect(2).stdout;
     assert!(plan.contains("net-a is not kept from other members  (live)"), "{plan}");
     world.apply_live();

@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// The end of an answer without content.
+const NOTHING_MORE: &str = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// What the server does wrong with one path.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
@@ -155,29 +158,23 @@ impl State {
             return Ok(());
         }
         if let Some(Fault::Redirect(to)) = &fault {
-            return write!(
-                stream,
-                "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
+            return write!(stream, "HTTP/1.1 302 Found\r\nLocation: {to}\r\n{NOTHING_MORE}");
         }
         if let Some(Fault::Wants { header, challenge }) = &fault
             && *header != authorization
         {
             let head = format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {challenge}");
-            return write!(stream, "{head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            return write!(stream, "{head}\r\n{NOTHING_MORE}");
         }
         // The only sign of a serial that is encoded.
         let Ok(content) = fs::read(self.dir.join(path.replace("%3A", ":"))) else {
-            return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            return write!(stream, "HTTP/1.1 404 Not Found\r\n{NOTHING_MORE}");
         };
         let start = start.filter(|_| !matches!(fault, Some(Fault::WithoutRanges)));
         let mut head = String::from("HTTP/1.1 ");
         match start {
             Some(start) if start >= content.len() => {
-                return write!(
-                    stream,
-                    "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                );
+                return write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\n{NOTHING_MORE}");
             }
             Some(start) => {
                 let (last, all) = (content.len() - 1, content.len());

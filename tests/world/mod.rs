@@ -164,11 +164,9 @@ impl World {
         now
     }
 
-    /// The host's end of the first link of container `name`.
-    pub(crate) fn port_of(&self, name: &str) -> String {
-        let record = fs::read_to_string(self.root().join(format!("lxc/{name}/fleet.json"))).expect("its record");
-        let record: Value = serde_json::from_str(&record).expect("JSON");
-        record["spec"]["links"][0]["host_name"].as_str().expect("a name").to_owned()
+    /// The host's end of link `number` of container `name`.
+    pub(crate) fn port_of(&self, name: &str, number: usize) -> String {
+        self.record(name)["spec"]["links"][number]["host_name"].as_str().expect("a name").to_owned()
     }
 
     /// The process of each container that runs, by name.
