@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::write_atomic;
+use crate::sys::boot_id;
 
 /// The record of what was there before. It means nothing after a boot, which puts everything back by itself.
 #[derive(Debug, Clone)]
@@ -57,7 +58,7 @@ impl HostChanges {
             other => other?,
         };
         let record: Record = serde_json::from_slice(&bytes)?;
-        Ok((record.boot == boot()?).then_some(Changed { before: record.before, set: record.set }))
+        Ok((record.boot == boot_id()?).then_some(Changed { before: record.before, set: record.set }))
     }
 
     /// Records what is there before it is changed.
@@ -70,7 +71,7 @@ impl HostChanges {
         if let Some(dir) = self.path.parent() {
             fs::create_dir_all(dir)?;
         }
-        let record = Record { boot: boot()?, before: changed.before, set: changed.set };
+        let record = Record { boot: boot_id()?, before: changed.before, set: changed.set };
         write_atomic(&self.path, &serde_json::to_vec(&record)?, 0o644)
     }
 
@@ -81,9 +82,4 @@ impl HostChanges {
             Ok(()) | Err(_) => Ok(()),
         }
     }
-}
-
-/// Differs with each boot (random(4)).
-fn boot() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

@@ -14,13 +14,15 @@ use super::cgroup::{Hierarchies, to_keep_open};
 use super::console::Console;
 use super::failure::{StartFailure, Step as _};
 use super::launcher::{Client, Job};
-use super::run_state::{ProcessId, RunFile, boot_id};
+use super::run_state::{ProcessId, RunFile};
 use super::start::{Machine, Ready, Started, prepare};
 use super::stop_sign::StopSign;
 use super::{cleanup, ended, machine_with};
 use crate::model::{self, Ending, LastExit};
 use crate::store::{Layout, write_volatile};
-use crate::sys::{Children, close_all_except, give_back_memory, keep_capabilities, set_children, set_process_name};
+use crate::sys::{
+    Children, boot_id, close_all_except, give_back_memory, keep_capabilities, set_children, set_process_name,
+};
 
 /// Runs the container that `job` names, or goes on with it if its init runs and its monitor was killed; returns when
 /// it is down for good. `hierarchies` are the host's. `client` hears how that begins, and says when the init is to be executed. `lock` is the host's
@@ -140,8 +142,8 @@ impl<'a> Monitor<'a> {
         let step = || "cannot record the container's processes".to_owned();
         let id = ProcessId::of(pid.as_raw_nonzero().get().unsigned_abs()).step(step)?;
         let monitor = ProcessId::of(std::process::id()).step(step)?;
-        let state =
-            RunFile { boot_id: boot_id(), init: id, init_kind, monitor, started_at_s: now_s(), next_start_s: None };
+        let boot_id = boot_id().step(step)?;
+        let state = RunFile { boot_id, init: id, init_kind, monitor, started_at_s: now_s(), next_start_s: None };
         state.save(&self.machine.paths.run_state()).step(step)?;
         self.console.connect(Some(console));
         Ok(Init { id, pidfd, kinship: Kinship::Child, since: Instant::now() })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::InitKind;
 use crate::store::write_volatile;
-use crate::sys::process_start_time;
+use crate::sys::{boot_id, process_start_time};
 
 /// A process, told from any other that had or will have its pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,16 +73,11 @@ impl RunFile {
 
     fn load(path: &Path) -> Option<RunFile> {
         let file: RunFile = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (file.boot_id == boot_id()).then_some(file)
+        (file.boot_id == boot_id().ok()?).then_some(file)
     }
 
     /// Writes it to `path`.
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
         write_volatile(path, &serde_json::to_vec(self)?, 0o600)
     }
-}
-
-/// The identity of this boot; empty if the kernel does not tell.
-pub(super) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
