@@ -161,6 +161,30 @@ fn kill_everywhere(points: u32) {
 }
 
 #[test]
+fn what_killed_writers_left_goes_with_the_next_apply() {
+    let world = World::new();
+    fs::create_dir(world.dir.path().join("data")).expect("made");
+    world.write(FLEET).fleet(&["apply", "-y"]).expect(0);
+    let as_it_should_be = state_of(&world);
+    let drafts = [
+        "lxc/trial-2/.fleet.json.new",
+        "fleet/.secret.new",
+        "fleet/.forwarding.json.new",
+        "fleet/fleets/trial/.known_hosts.new",
+    ];
+    for draft in drafts {
+        fs::write(world.root().join(draft), "{").expect("written");
+    }
+    let foreign = world.root().join("lxc/notes");
+    fs::write(&foreign, "not a container").expect("written");
+    assert_ne!(state_of(&world), as_it_should_be);
+    world.fleet(&["apply", "-y"]).expect(0);
+    fs::remove_file(foreign).expect("it is still there");
+    assert_eq!(state_of(&world), as_it_should_be);
+    world.destroy();
+}
+
+#[test]
 fn a_kill_at_some_moments_of_every_verb_is_finished_by_the_next_apply() {
     kill_everywhere(6);
 }

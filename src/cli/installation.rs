@@ -35,6 +35,8 @@ impl Installation {
         launcher: Option<Launcher>,
         lock: Arc<HostLock>,
     ) -> Result<Installation, CliError> {
+        let discarded = session.layout.discard_drafts();
+        discarded.map_err(|error| CliError::io("cannot remove what a killed command left", &error))?;
         let mut installation = Installation::new(&session.layout, launcher, Some(lock))?;
         installation.images = installation.images.within(session.image_limits);
         installation.native.recover().map_err(|error| engine_failed(&error))?;

@@ -23,11 +23,24 @@ pub fn write_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// Writes a neighbour of `path`. Writers of one path are serialised by the host's lock, so what a killed one left
 /// may be overwritten.
 fn write_draft(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(PathBuf, File)> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let draft = path.with_file_name(format!(".{name}.new"));
+    let draft = draft_of(path)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
     file.write_all(bytes)?;
     Ok((draft, file))
+}
+
+/// Removes what a killed writer of `path` left beside it.
+pub fn discard_draft(path: &Path) -> io::Result<()> {
+    match fs::remove_file(draft_of(path)?) {
+        // What should be a directory may be a file of somebody else.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        other => other,
+    }
+}
+
+fn draft_of(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    Ok(path.with_file_name(format!(".{name}.new")))
 }
 
 /// Renames the finished directory `draft` to `path`, which must not exist. Both are in one file system.

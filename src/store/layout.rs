@@ -1,8 +1,10 @@
 //! Where everything of fleet lies on a host.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{HostChanges, Volumes};
+use super::{HostChanges, Volumes, discard_draft};
 use crate::model::{ContainerName, FleetName, ImageDigest, IpFamily};
 
 /// The paths of one installation: the host's own, or one under `--root DIR` that shares nothing with it.
@@ -129,6 +131,23 @@ impl Layout {
             IpFamily::Ipv4 => "neighbours.json",
             IpFamily::Ipv6 => "neighbours6.json",
         }))
+    }
+
+    /// Removes what killed writers left of all files but those of containers and images. The caller holds the host's lock.
+    pub fn discard_drafts(&self) -> io::Result<()> {
+        let changes = IpFamily::ALL.map(|family| [self.host_changes(family), self.neighbour_changes(family)]);
+        changes.as_flattened().iter().try_for_each(|changes| discard_draft(changes.path()))?;
+        discard_draft(&self.secret())?;
+        let fleets = match fs::read_dir(self.state.join("fleets")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            fleets => fleets?,
+        };
+        for fleet in fleets {
+            if let Ok(name) = fleet?.file_name().to_string_lossy().parse() {
+                discard_draft(&self.known_hosts(&name))?;
+            }
+        }
+        Ok(())
     }
 
     /// The secret that SSH host keys are derived from.

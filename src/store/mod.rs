@@ -9,7 +9,7 @@ mod lock;
 mod stored_image;
 mod volumes;
 
-pub use atomic::{publish_dir, sync_file_system_of, write_atomic, write_volatile};
+pub use atomic::{discard_draft, publish_dir, sync_file_system_of, write_atomic, write_volatile};
 pub use host_changes::{Changed, HostChanges};
 pub use layout::Layout;
 pub use lock::{HostLock, LockError};

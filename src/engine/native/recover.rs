@@ -12,16 +12,17 @@ use super::paths::{ContainerPaths, run_dirs};
 use super::run_state::RunFile;
 use super::{cleanup, group_parent, machine_with};
 use crate::model::ContainerName;
-use crate::store::Layout;
+use crate::store::{Layout, discard_draft};
 
 /// Removes drafts, and the processes, groups, links and state of containers whose init does not run and will not
 /// be started again.
 pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<()> {
     for file_name in names_in(layout.containers())? {
-        let name = file_name.parse::<ContainerName>().ok();
-        let is_unfinished = name.is_some_and(|name| is_unfinished(&ContainerPaths::finished(layout, &name)));
-        if is_unfinished || ContainerPaths::is_draft(&file_name) {
+        let paths = file_name.parse().ok().map(|name| ContainerPaths::finished(layout, &name));
+        if paths.as_ref().is_some_and(is_unfinished) || ContainerPaths::is_draft(&file_name) {
             remove_dir_all_if_there(&layout.containers().join(&file_name))?;
+        } else if let Some(paths) = paths {
+            discard_draft(&paths.record())?;
         }
     }
     let parent = group_parent(layout);
