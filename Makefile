@@ -72,9 +72,9 @@ demo: need-root need-busybox build
 demo-clean: need-root build
 	$(FLEET) destroy -y $(DEMO)
 	$(FLEET) image prune
-	@# Where no image and no container is left, the rest is fleet's own and serves nobody.
+	@# Where no image and no container is left, the rest is fleet's own and serves nobody, but for LXC's directory with LXC.
 	@if [ -z "$$(find /var/lib/fleet/images /var/lib/fleet/fleets /run/fleet/containers -mindepth 1 -type d 2>/dev/null)" ]; \
-	then rm -rf /var/lib/fleet /run/fleet; rmdir /var/lib/lxc 2>/dev/null || true; fi
+	then rm -rf /var/lib/fleet /run/fleet; [ -e /etc/lxc ] || rmdir /var/lib/lxc 2>/dev/null || true; fi
 	@echo 'Nothing of the demo is left.'
 
 # The tests run where all mounts are shared, as systemd has it and others do not.
