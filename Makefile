@@ -7,7 +7,7 @@ TOOLS := cc:gcc busybox:busybox-static setpriv:util-linux ssh:openssh-client mmd
 	ping:iputils-ping nft:nftables mksquashfs:squashfs-tools openssl:openssl tar:tar \
 	docker-registry:docker-registry skopeo:skopeo umoci:umoci gpg:gpg gpgv:gpgv
 # What the slower tests call beside them.
-SLOW_TOOLS := arch-test:arch-test lxcfs:lxcfs ansible:ansible-core
+SLOW_TOOLS := arch-test:arch-test lxcfs:lxcfs ansible:ansible-core strace:strace
 # What tests/vm/run.sh calls, and the releases of Debian whose kernels the tests run on.
 VM_TOOLS := qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs jq:jq strip:binutils
 VM_SUITE ?= bookworm trixie

@@ -5,7 +5,7 @@ mod world;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use world::World;
@@ -67,12 +67,45 @@ fn kill_after(world: &World, args: &[&str], delay: Duration, victim: Victim) -> 
         }
     };
     for (pid, _) in &chosen {
-        let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(std::process::Stdio::null()).status();
+        let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
     }
     let _ = running.wait_with_output();
     // What is killed ends when the kernel comes to it.
     world::eventually("they end", || chosen.iter().all(|(pid, _)| world::has_ended((*pid).into())));
     has_ended
+}
+
+/// The calls that change something, or tell another process to.
+const CALLS: &str = "rename renameat2 mkdir mkdirat rmdir unlink unlinkat symlink symlinkat linkat chmod fchmod fchmodat \
+    chown fchown fchownat openat ftruncate write fsync syncfs setxattr fsetxattr sendto sendmsg mount move_mount fsmount \
+    fsconfig open_tree mount_setattr umount2 pivot_root clone clone3 unshare setns execve mknodat kill pidfd_send_signal \
+    exit_group";
+
+/// Runs `fleet ARGS`, and kills each process and thread of it that is about to make its call number `number` of `call`.
+/// Returns whether one was.
+fn kill_at(world: &World, args: &[&str], call: &str, number: u32) -> bool {
+    let log = world.dir.path().join("calls");
+    let traced = world.command(args);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-I2", "-e", &format!("trace={call}"), "-o"]).arg(&log);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when={number}")]);
+    strace.arg(traced.get_program()).args(traced.get_args()).current_dir(world.dir.path());
+    strace.envs(traced.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut strace = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    // What fleet leaves running is followed too: strace does not end by itself.
+    let pid = strace.id();
+    let children = || fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut program = None;
+    world::eventually("fleet has begun", || {
+        program = children().split_ascii_whitespace().next().and_then(|child| child.parse().ok());
+        program.is_some() || strace.try_wait().expect("it is a child").is_some()
+    });
+    world::eventually("fleet has ended", || program.is_none_or(world::has_ended));
+    // Nobody knows what its monitors would do next.
+    std::thread::sleep(Duration::from_millis(50));
+    let _ = Command::new("kill").args(["-TERM", &pid.to_string()]).stderr(Stdio::null()).status();
+    strace.wait().expect("it is a child");
+    fs::read_to_string(log).is_ok_and(|log| log.contains("killed by SIGKILL"))
 }
 
 /// All that the fleet makes of the host: names of files, groups, links and processes, the mounts and the rules.
@@ -168,6 +201,11 @@ fn what_killed_writers_left_goes_with_the_next_apply() {
     let as_it_should_be = state_of(&world);
     let drafts = [
         "lxc/trial-2/.fleet.json.new",
+        "lxc/trial-2/.last_exit.json.new",
+        "run/containers/trial-1/.links.json.new",
+        "run/containers/trial-1/.mounts.json.new",
+        "run/containers/trial-1/.state.json.new",
+        "run/containers/trial-1/.stopping.new",
         "fleet/.secret.new",
         "fleet/.forwarding.json.new",
         "fleet/fleets/trial/.known_hosts.new",
@@ -193,4 +231,46 @@ fn a_kill_at_some_moments_of_every_verb_is_finished_by_the_next_apply() {
 #[ignore = "takes minutes; `make test-all` runs it"]
 fn a_kill_at_many_moments_of_every_verb_is_finished_by_the_next_apply() {
     kill_everywhere(60);
+}
+
+/// Which of many calls of one kind: the first ones, and then fewer and fewer.
+fn numbers() -> impl Iterator<Item = u32> {
+    (1..20).chain((20..60).step_by(4)).chain((60..300).step_by(24))
+}
+
+#[test]
+#[ignore = "takes ten minutes; `make test-all` runs it"]
+fn a_kill_before_any_call_is_finished_by_the_next_apply() {
+    let world = World::new();
+    fs::create_dir(world.dir.path().join("data")).expect("made");
+    world.write(FLEET).fleet(&["apply", "-y"]).expect(0);
+    let as_it_should_be = state_of(&world);
+    for call in CALLS.split_ascii_whitespace() {
+        for (verb, args) in [
+            ("change", "apply -y"),
+            ("restart", "restart trial-1"),
+            ("creation", "apply -y"),
+            ("destruction", "destroy -y"),
+        ] {
+            let args: Vec<&str> = args.split(' ').collect();
+            for number in numbers() {
+                match verb {
+                    "change" => drop(world.write(&changed())),
+                    "creation" => world.destroy(),
+                    _ => {}
+                }
+                let killed = kill_at(&world, &args, call, number);
+                if verb == "destruction" {
+                    world.destroy();
+                }
+                world.write(FLEET).fleet(&["apply", "-y"]).expect(0);
+                assert_eq!(world.changes(), 0, "{verb}, {call} {number}");
+                assert_eq!(state_of(&world), as_it_should_be, "{verb}, {call} {number}");
+                if !killed {
+                    break;
+                }
+            }
+        }
+    }
+    world.destroy();
 }

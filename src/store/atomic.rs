@@ -16,12 +16,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// Like [`write_atomic`], without waiting for the disk: for files that mean nothing after a power cut, and for those
 /// that are synced later, together. After a power cut such a file may be there with nothing in it.
 pub fn write_volatile(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let (draft, _) = write_draft(path, bytes, mode)?;
-    fs::rename(&draft, path)
+    let write = || {
+        let (draft, _) = write_draft(path, bytes, mode)?;
+        fs::rename(&draft, path)
+    };
+    match write() {
+        // Monitors do not hold the host's lock, and whoever does took the draft for one of a killed writer.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write(),
+        other => other,
+    }
 }
 
-/// Writes a neighbour of `path`. Writers of one path are serialised by the host's lock, so what a killed one left
-/// may be overwritten.
+/// Writes a neighbour of `path`. Two never write one path at one time, so what a killed writer left may be overwritten.
 fn write_draft(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(PathBuf, File)> {
     let draft = draft_of(path)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;

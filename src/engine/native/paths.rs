@@ -84,6 +84,16 @@ impl ContainerPaths {
         self.dir.join("last_exit.json")
     }
 
+    /// The files in its directory that are written anew.
+    pub(super) fn kept_files(&self) -> [PathBuf; 2] {
+        [self.record(), self.last_exit()]
+    }
+
+    /// The files that are written anew while the container runs.
+    pub(super) fn run_files(&self) -> [PathBuf; 4] {
+        [self.stopping(), self.mounted(), self.given(), self.run_state()]
+    }
+
     /// What exists only while the container runs.
     pub(super) fn run(&self) -> &Path {
         &self.run

@@ -22,7 +22,7 @@ pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<
         if paths.as_ref().is_some_and(is_unfinished) || ContainerPaths::is_draft(&file_name) {
             remove_dir_all_if_there(&layout.containers().join(&file_name))?;
         } else if let Some(paths) = paths {
-            discard_draft(&paths.record())?;
+            paths.kept_files().iter().try_for_each(|file| discard_draft(file))?;
         }
     }
     let parent = group_parent(layout);
@@ -32,6 +32,7 @@ pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<
         let Ok(name) = name.parse::<ContainerName>() else { continue };
         let paths = ContainerPaths::finished(layout, &name);
         if RunFile::load_watched(&paths.run_state()).is_some() {
+            paths.run_files().iter().try_for_each(|file| discard_draft(file))?;
             if let Some(record) = paths.given().exists().then(|| load_record(&paths.record())).flatten() {
                 settle(&paths, &record)?;
             }
