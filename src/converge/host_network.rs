@@ -55,7 +55,7 @@ impl HostNetwork {
         let set = || {
             let mut before = match changes.load()? {
                 Some(before) => before,
-                None if network::forwards(family) => return Ok(()),
+                None if network::forwards(family)? => return Ok(()),
                 None => network::beside_forwarding(family)?,
             };
             for (parameter, value) in network::followed_routers(followed)? {
@@ -75,7 +75,7 @@ impl HostNetwork {
         let changes = self.changes.of(family);
         let restore = || {
             if let Some(before) = changes.load()? {
-                if network::forwards(family) {
+                if network::forwards(family)? {
                     network::set_forwarding(family, false, &before)?;
                 } else {
                     network::stop_following_routers(&before)?;
@@ -90,7 +90,7 @@ impl HostNetwork {
     pub(super) fn set_neighbours(&self, family: IpFamily, limits: NeighbourLimits) -> Result<(), StepFailure> {
         let records = self.neighbour_changes.of(family);
         let set = || {
-            let now = network::read_neighbour_limits(family).ok_or(io::ErrorKind::NotFound)?;
+            let now = network::read_neighbour_limits(family)?.ok_or(io::ErrorKind::NotFound)?;
             let mut changed = records.load_all()?.unwrap_or_default();
             if changed.before.is_empty() {
                 changed.before = network::neighbour_parameters(family, now);
@@ -111,7 +111,7 @@ impl HostNetwork {
         let changes = self.neighbour_changes.of(family);
         let restore = || {
             if let Some((Changed { before, set }, now)) =
-                changes.load_all()?.zip(network::read_neighbour_limits(family))
+                changes.load_all()?.zip(network::read_neighbour_limits(family)?)
             {
                 let restored = network::restored_neighbour_limits(family, now, &before, &set);
                 network::set_neighbour_limits(family, restored)?;

@@ -26,10 +26,8 @@ pub async fn ensure(fleet: &FleetName, network: &NetworkSpec) -> Result<(), Netw
         handle.link().add(link).execute().await.map_err(failed)?;
     }
     // Before it is up: a guest could call itself the host's router.
-    set_ipv6(bridge, network.ipv6() == Ipv6Use::Static).map_err(|source| NetworkError::Request {
-        operation: format!("cannot set IPv6 up on the bridge `{bridge}`"),
-        source: source.into(),
-    })?;
+    set_ipv6(bridge, network.ipv6() == Ipv6Use::Static)
+        .map_err(NetworkError::because(format!("cannot set IPv6 up on the bridge `{bridge}`")))?;
     let (index, link) = find(&handle, bridge).await?;
     let mark = bridge_mark(fleet, &network.name);
     let mtu = Some(network.bridge_mtu()).filter(|mtu| *mtu != link.mtu);
@@ -104,13 +102,15 @@ async fn state_of(handle: &Handle, network: &NetworkSpec) -> Result<NetworkState
     let Some((_, link)) = links.into_values().find(|(name, _)| *name == network.bridge) else {
         return Ok(NetworkState::Absent);
     };
+    let ipv6 = ipv6_use(&network.bridge)
+        .map_err(NetworkError::because(format!("cannot read the parameters of the bridge `{}`", network.bridge)))?;
     Ok(if link.kind != LinkKind::Bridge || link.mac != Some(network.mac) {
         NetworkState::Foreign
     } else if link.up
         && link.group == BRIDGE_GROUP
         && network.bridge_mtu() == link.mtu
         && network.host_addresses().collect::<BTreeSet<_>>() == link.addresses.iter().copied().collect()
-        && ipv6_use(&network.bridge) == network.ipv6()
+        && ipv6 == network.ipv6()
     {
         NetworkState::Ready
     } else {

@@ -32,7 +32,7 @@ pub fn set_guest_links(
     sysctls: &BTreeMap<String, String>,
 ) -> Result<(), NetworkError> {
     let opened = RouteSocket::open().and_then(|host| Ok((host, RouteSocket::open_in(namespace)?)));
-    let (host, guest) = opened.map_err(failed("cannot open netlink sockets"))?;
+    let (host, guest) = opened.map_err(NetworkError::because("cannot open netlink sockets"))?;
     let (ends, seen) = (BTreeMap::new(), GuestNetwork { given: Vec::new(), links: Vec::new() });
     let mut change = Change { namespace, given, wanted, sysctls, host, guest, ends, seen, announced: BTreeSet::new() };
     change.look()?;
@@ -62,23 +62,20 @@ struct Change<'a> {
 
 type Changed = Result<(), NetworkError>;
 
-fn failed(operation: impl Into<String>) -> impl FnOnce(io::Error) -> NetworkError {
-    let operation = operation.into();
-    move |source| NetworkError::Request { operation, source: source.into() }
-}
-
 impl Change<'_> {
     /// Reads what is there by now.
     fn look(&mut self) -> Changed {
         self.seen.given = self.given.iter().chain(self.wanted).cloned().collect();
-        self.seen.links = read_one(self.namespace).map_err(failed("cannot read the links of the container"))?;
+        self.seen.links =
+            read_one(self.namespace).map_err(NetworkError::because("cannot read the links of the container"))?;
         let names = self.seen.given.iter().flat_map(|link| [&link.host_name, &link.parent]);
         let read = read_links_named(&mut self.host, names.map(String::as_str));
-        self.ends = read.map_err(failed("cannot read the host's links"))?;
+        self.ends = read.map_err(NetworkError::because("cannot read the host's links"))?;
         let is_known = |link: &&LinkSpec| link.way != LinkWay::Bridge || self.ends.contains_key(&link.host_name);
         // One may have another name by now. There may be very many.
         if !self.wanted.iter().all(|link| is_known(&link)) {
-            let read = read_links_without_addresses(&mut self.host).map_err(failed("cannot read the host's links"))?;
+            let read = read_links_without_addresses(&mut self.host)
+                .map_err(NetworkError::because("cannot read the host's links"))?;
             self.ends = read.into_values().collect();
         }
         Ok(())
@@ -107,7 +104,8 @@ impl Change<'_> {
             let Some(index) = self.find(spec).map(|link| link.index) else { continue };
             let message = LinkMessageBuilder::<LinkUnspec>::default().index(index).build();
             let removed = self.guest.request(RouteNetlinkMessage::DelLink(message), 0);
-            ignoring(removed, &[libc::ENODEV]).map_err(failed(format!("cannot remove the link `{}`", spec.name)))?;
+            ignoring(removed, &[libc::ENODEV])
+                .map_err(NetworkError::because(format!("cannot remove the link `{}`", spec.name)))?;
         }
         if gone.is_empty() { Ok(()) } else { self.look() }
     }
@@ -141,10 +139,11 @@ impl Change<'_> {
                 return Err(taken(&own.name));
             }
             if spec.way == LinkWay::Bridge {
-                remove_link(&spec.host_name).map_err(failed(format!("cannot remove `{}`", spec.host_name)))?;
+                remove_link(&spec.host_name)
+                    .map_err(NetworkError::because(format!("cannot remove `{}`", spec.host_name)))?;
             }
             connect_guest(spec, GuestPlace::Namespace(self.namespace))
-                .map_err(failed(format!("cannot make the link `{}` to `{}`", spec.name, spec.parent)))?;
+                .map_err(NetworkError::because(format!("cannot make the link `{}` to `{}`", spec.name, spec.parent)))?;
         }
         if missing.is_empty() {
             return Ok(());
@@ -173,7 +172,8 @@ impl Change<'_> {
             let has_mtu = spec.mtu.is_some() || self.former(&spec).any(|former| former.mtu.is_some());
             if is_moved {
                 let parent = self.ends.get(&spec.parent).map(|parent| parent.index);
-                let parent = parent.ok_or(io::ErrorKind::NotFound.into()).map_err(failed(operation()))?;
+                let parent =
+                    parent.ok_or(io::ErrorKind::NotFound.into()).map_err(NetworkError::because(operation()))?;
                 wanted = wanted.controller(parent);
             }
             if end.mac != Some(mac) {
@@ -183,11 +183,12 @@ impl Change<'_> {
                 wanted = wanted.mtu(mtu);
             }
             if !end.up || is_moved || end.mac != Some(mac) || has_mtu && end.mtu != mtu {
-                set(&mut self.host, wanted.build()).map_err(failed(operation()))?;
+                set(&mut self.host, wanted.build()).map_err(NetworkError::because(operation()))?;
                 has_changed = true;
             }
             if is_moved && spec.port != PortMode::default() {
-                super::traffic::set_port_mode(&spec.host_name, spec.port).map_err(failed(operation()))?;
+                super::traffic::set_port_mode(&spec.host_name, spec.port)
+                    .map_err(NetworkError::because(operation()))?;
             }
         }
         if has_changed { self.look() } else { Ok(()) }
@@ -196,14 +197,14 @@ impl Change<'_> {
     /// Sets the guest's ends up, and what they have of addresses.
     fn set_up(&mut self) -> Changed {
         if !self.seen.has_loopback() {
-            bring_up(&mut self.guest, LOOPBACK).map_err(failed("cannot bring up the loopback"))?;
+            bring_up(&mut self.guest, LOOPBACK).map_err(NetworkError::because("cannot bring up the loopback"))?;
         }
         for (spec, link) in self.found() {
             let former: Vec<LinkSpec> = self.former(&spec).cloned().collect();
             let asked = LinkSpec { mtu: spec.mtu.or_else(|| self.former_mtu(&spec, &former)), ..spec.clone() };
             let guest = &mut self.guest;
             within(self.namespace, || guest_setup::set_up(guest, &asked, &link, &former))
-                .map_err(failed(format!("cannot set up the link `{}`", spec.name)))?;
+                .map_err(NetworkError::because(format!("cannot set up the link `{}`", spec.name)))?;
             let has_moved = spec.own_mac().is_some_and(|mac| link.mac != Some(mac));
             if has_moved || spec.addresses().any(|address| !link.addresses.contains(&address)) {
                 self.announced.insert(link.index);
@@ -226,7 +227,7 @@ impl Change<'_> {
         for (spec, link) in self.found() {
             let former: Vec<LinkSpec> = self.former(&spec).cloned().collect();
             guest_setup::set_routes(&mut self.guest, &spec, &link, &former)
-                .map_err(failed(format!("cannot set the default routes of `{}`", spec.name)))?;
+                .map_err(NetworkError::because(format!("cannot set the default routes of `{}`", spec.name)))?;
         }
         Ok(())
     }
@@ -237,7 +238,7 @@ impl Change<'_> {
         for (name, value) in self.sysctls.iter().filter(|(name, _)| is_about_ours(name)) {
             let path = name.replace('.', "/");
             within(self.namespace, || write(&path, value))
-                .map_err(failed(format!("cannot set the kernel parameter `{name}` to `{value}`")))?;
+                .map_err(NetworkError::because(format!("cannot set the kernel parameter `{name}` to `{value}`")))?;
         }
         Ok(())
     }
@@ -245,7 +246,8 @@ impl Change<'_> {
     fn announce(&mut self) -> Changed {
         for (spec, link) in self.found().into_iter().filter(|(_, link)| self.announced.contains(&link.index)) {
             let sockets = Sockets { namespace: self.namespace, host: &mut self.host, guest: &mut self.guest };
-            announce(sockets, &spec, &link).map_err(failed(format!("cannot announce the link `{}`", spec.name)))?;
+            announce(sockets, &spec, &link)
+                .map_err(NetworkError::because(format!("cannot announce the link `{}`", spec.name)))?;
         }
         Ok(())
     }
@@ -258,7 +260,7 @@ fn is_about(name: &str, link: &str) -> bool {
 }
 
 fn taken(name: &str) -> NetworkError {
-    failed(format!("cannot call a link `{name}`"))(io::Error::new(
+    NetworkError::because(format!("cannot call a link `{name}`"))(io::Error::new(
         io::ErrorKind::AlreadyExists,
         "the guest has one of its own of that name",
     ))
@@ -271,5 +273,5 @@ fn rename(socket: &mut RouteSocket, index: u32, name: &str) -> Changed {
     if matches!(&renamed, Err(error) if error.raw_os_error() == Some(libc::EBUSY)) {
         renamed = set(socket, link().down().build()).and_then(|()| set(socket, link().name(name).up().build()));
     }
-    renamed.map_err(failed(format!("cannot rename a link to `{name}`")))
+    renamed.map_err(NetworkError::because(format!("cannot rename a link to `{name}`")))
 }

@@ -34,25 +34,25 @@ async fn read() -> Result<LinksAndRoutes, NetworkError> {
     let handle = connect()?;
     let mut links = read_links(&handle).await?;
     let messages = read_routes(&handle).await?;
+    let failed = |name: &str| NetworkError::because(format!("cannot read the parameters of the link `{name}`"));
     let name = |index| links.get(&index).map(|(name, _): &(String, LinkState)| name.clone());
     let routes = messages.iter().filter_map(|message| route(message, name)).collect();
     let advertised: BTreeSet<u32> =
         messages.iter().filter(|message| is_from_router(message)).filter_map(out_of).collect();
     for (index, (name, link)) in &mut links {
         if link.kind == LinkKind::Bridge {
-            link.loopback = takes_loopback(name);
-            link.ipv6 = ipv6_use(name);
+            link.loopback = takes_loopback(name).map_err(failed(name))?;
+            link.ipv6 = ipv6_use(name).map_err(failed(name))?;
         }
-        link.follows_router = (link.follows_router || advertised.contains(index)) && follows_routers(name);
+        let is_advertised = link.follows_router || advertised.contains(index);
+        link.follows_router = is_advertised && follows_routers(name).map_err(failed(name))?;
     }
     Ok((links.into_values().collect(), routes))
 }
 
 pub(super) fn connect() -> Result<Handle, NetworkError> {
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|source| NetworkError::Request {
-        operation: "cannot open a netlink socket".to_owned(),
-        source: source.into(),
-    })?;
+    let (connection, handle, _) =
+        rtnetlink::new_connection().map_err(NetworkError::because("cannot open a netlink socket"))?;
     tokio::spawn(connection);
     Ok(handle)
 }

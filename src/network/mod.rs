@@ -22,6 +22,8 @@ mod segment;
 mod socket;
 mod traffic;
 
+use std::io;
+
 pub use bridge::{delete, ensure};
 pub use guest_change::set_guest_links;
 pub use guest_link::{GuestPlace, await_removal, connect_guest, knows_way, name_inside};
@@ -58,6 +60,11 @@ impl NetworkError {
     fn request(operation: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> NetworkError {
         let operation = operation.into();
         move |source| NetworkError::Request { operation, source: kernel_words(source) }
+    }
+
+    fn because(operation: impl Into<String>) -> impl FnOnce(io::Error) -> NetworkError {
+        let operation = operation.into();
+        move |source| NetworkError::Request { operation, source: source.into() }
     }
 }
 

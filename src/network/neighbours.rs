@@ -17,15 +17,22 @@ pub fn neighbour_parameters(family: IpFamily, limits: NeighbourLimits) -> Parame
 
 /// How many neighbours of `family` there can be. `None` where that cannot be seen or set, as in all network namespaces
 /// but the kernel's first one.
-#[must_use]
-pub fn read_neighbour_limits(family: IpFamily) -> Option<NeighbourLimits> {
+pub fn read_neighbour_limits(family: IpFamily) -> io::Result<Option<NeighbourLimits>> {
     let mut found = [0; 3];
     for (found, (parameter, _)) in found.iter_mut().zip(neighbour_parameters(family, NeighbourLimits::USUAL)) {
-        *found = read(&parameter).ok()?.parse().ok()?;
         // To open it changes nothing, and fails where /proc/sys is mounted read-only.
-        fs::OpenOptions::new().write(true).open(path(&parameter)).ok()?;
+        let opened = fs::OpenOptions::new().write(true).open(path(&parameter));
+        match opened.and_then(|_| read(&parameter)) {
+            Err(error) if is_kept_away(error.kind()) => return Ok(None),
+            value => *found = value?.parse().map_err(io::Error::other)?,
+        }
     }
-    Some(NeighbourLimits(found))
+    Ok(Some(NeighbourLimits(found)))
+}
+
+/// Whether an error of that kind tells of a parameter that is not there, or not for us.
+fn is_kept_away(error: io::ErrorKind) -> bool {
+    matches!(error, io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Makes the table of `family` take as many as `limits` say.

@@ -30,15 +30,22 @@ pub(super) fn read(parameter: &str) -> io::Result<String> {
     Ok(fs::read_to_string(path(parameter))?.trim().to_owned())
 }
 
+/// The same; `None` where there is no such parameter: of a link that is gone, or of IPv6 in a kernel without.
+fn read_if_there(parameter: &str) -> io::Result<Option<String>> {
+    match read(parameter) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Writes `value` if it is not there already.
 pub(super) fn write(parameter: &str, value: &str) -> io::Result<()> {
     if read(parameter)? == value { Ok(()) } else { fs::write(path(parameter), value) }
 }
 
 /// Whether the host passes packets of `family` on from one link to another.
-#[must_use]
-pub fn forwards(family: IpFamily) -> bool {
-    read(&forwarding(family)).is_ok_and(|value| value == "1")
+pub fn forwards(family: IpFamily) -> io::Result<bool> {
+    Ok(read_if_there(&forwarding(family))?.is_some_and(|value| value == "1"))
 }
 
 /// What [`set_forwarding`] may change besides: that parameter sets others along with itself (`inet_forward_change` and
@@ -52,7 +59,7 @@ pub fn beside_forwarding(family: IpFamily) -> io::Result<Parameters> {
     for entry in fs::read_dir(path(links(family)))? {
         let parameter = format!("{}/{}/forwarding", links(family), entry?.file_name().to_string_lossy());
         // Of those of single links, only what is on will be another: off is what all are when it is off.
-        if let Ok(value) = read(&parameter)
+        if let Some(value) = read_if_there(&parameter)?
             && value != "0"
         {
             found.push((parameter, value));
@@ -87,8 +94,8 @@ const FOLLOWING: &str = "accept_ra";
 
 /// Whether the kernel takes addresses and routes from routers that advertise themselves on the link `link`, and would
 /// not once the host passes packets on: with 2 it would.
-pub(super) fn follows_routers(link: &str) -> bool {
-    read(&of_ipv6(link, FOLLOWING)).is_ok_and(|value| value == "1")
+pub(super) fn follows_routers(link: &str) -> io::Result<bool> {
+    Ok(read_if_there(&of_ipv6(link, FOLLOWING))?.is_some_and(|value| value == "1"))
 }
 
 /// What [`go_on_following_routers`] changes, as it is now.
@@ -115,12 +122,17 @@ pub fn stop_following_routers(before: &Parameters) -> io::Result<()> {
 const LISTENING: [&str; 3] = [FOLLOWING, "autoconf", "accept_redirects"];
 
 /// What the host does with IPv6 on the link `link`. A kernel without IPv6 has no such parameters.
-pub(super) fn ipv6_use(link: &str) -> Ipv6Use {
-    let is_off = |name: &str| read(&of_ipv6(link, name)).is_ok_and(|value| value == "0");
-    if !is_off("disable_ipv6") {
-        return Ipv6Use::Off;
+pub(super) fn ipv6_use(link: &str) -> io::Result<Ipv6Use> {
+    let is_off = |name: &str| io::Result::Ok(read_if_there(&of_ipv6(link, name))?.is_some_and(|value| value == "0"));
+    if !is_off("disable_ipv6")? {
+        return Ok(Ipv6Use::Off);
     }
-    if LISTENING.into_iter().all(is_off) { Ipv6Use::Static } else { Ipv6Use::Listening }
+    for name in LISTENING {
+        if !is_off(name)? {
+            return Ok(Ipv6Use::Listening);
+        }
+    }
+    Ok(Ipv6Use::Static)
 }
 
 /// Has the host speak IPv6 on the link `link` and take nothing from others there, or speak none.
@@ -130,7 +142,7 @@ pub(super) fn ipv6_use(link: &str) -> Ipv6Use {
 pub(super) fn set_ipv6(link: &str, is_spoken: bool) -> io::Result<()> {
     if !is_spoken {
         let off = of_ipv6(link, "disable_ipv6");
-        return if read(&off).is_ok() { write(&off, "1") } else { Ok(()) };
+        return if read_if_there(&off)?.is_some() { write(&off, "1") } else { Ok(()) };
     }
     for name in LISTENING.into_iter().chain(["accept_dad", "disable_ipv6"]) {
         write(&of_ipv6(link, name), "0")?;
@@ -143,8 +155,8 @@ fn loopback_of(link: &str) -> String {
 }
 
 /// Whether the link `link` takes packets from and to the host's loopback addresses.
-pub(super) fn takes_loopback(link: &str) -> bool {
-    read(&loopback_of(link)).is_ok_and(|value| value != "0")
+pub(super) fn takes_loopback(link: &str) -> io::Result<bool> {
+    Ok(read_if_there(&loopback_of(link))?.is_some_and(|value| value != "0"))
 }
 
 /// Has the link `link` take them, or no longer.

@@ -108,20 +108,17 @@ async fn make_pair(handle: &Handle, network: &NetworkSpec, segment: &Segment) ->
     }
     let mode = network.port_of_segment();
     if mode != PortMode::default() {
-        set_port_mode(&outer.name, mode).map_err(because(format!("cannot set the port `{}` up", outer.name)))?;
+        set_port_mode(&outer.name, mode)
+            .map_err(NetworkError::because(format!("cannot set the port `{}` up", outer.name)))?;
     }
     Ok(())
 }
 
 /// Has the host speak no IPv6 there.
 fn silence(link: &str) -> Result<(), NetworkError> {
-    set_ipv6(link, false).map_err(because(format!("cannot turn off IPv6 on `{link}`")))
+    set_ipv6(link, false).map_err(NetworkError::because(format!("cannot turn off IPv6 on `{link}`")))
 }
 
 fn index_of(link: &str) -> Result<u32, NetworkError> {
-    if_nametoindex(link).map_err(|error| because(format!("cannot find the link `{link}`"))(error.into()))
-}
-
-fn because(operation: String) -> impl FnOnce(std::io::Error) -> NetworkError {
-    move |source| NetworkError::Request { operation, source: source.into() }
+    if_nametoindex(link).map_err(|error| NetworkError::because(format!("cannot find the link `{link}`"))(error.into()))
 }

@@ -17,7 +17,7 @@ use crate::model::{Chains, NetworkName, PortMode, Traffic};
 /// away.
 pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
     let bridge = &traffic.bridge;
-    if !traffic.loopback && takes_loopback(bridge) {
+    if !traffic.loopback && takes_loopback(bridge)? {
         set_loopback(bridge, false)?;
     }
     write_chains(scope, traffic.fleet.as_str(), &traffic.network, &traffic.chains)?;
@@ -36,7 +36,7 @@ pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
 
 /// Removes all rules of the network `network`, whose bridge is `bridge`, of the fleet `fleet`.
 pub fn remove_traffic(scope: &str, fleet: &str, network: &NetworkName, bridge: &str) -> io::Result<()> {
-    if takes_loopback(bridge) {
+    if takes_loopback(bridge)? {
         set_loopback(bridge, false)?;
     }
     write_chains(scope, fleet, network, &Chains::new())

@@ -75,11 +75,13 @@ pub async fn observe(
 
 fn observe_forwarding(layout: &Layout, family: IpFamily) -> Result<Forwarding, EngineError> {
     let changed = changed(&layout.host_changes(family))?;
-    Ok(Forwarding { is_on: network::forwards(family), is_recorded: changed.is_some() })
+    let failed = |error| EngineError::because(format!("cannot read `{}`", family.forwarding()), error);
+    Ok(Forwarding { is_on: network::forwards(family).map_err(failed)?, is_recorded: changed.is_some() })
 }
 
 fn observe_neighbours(layout: &Layout, family: IpFamily) -> Result<NeighbourTable, EngineError> {
-    let limits = network::read_neighbour_limits(family);
+    let failed = |error| EngineError::because(format!("cannot read `{}`", family.neighbours()), error);
+    let limits = network::read_neighbour_limits(family).map_err(failed)?;
     let changed = changed(&layout.neighbour_changes(family))?;
     let restored = limits
         .zip(changed)
