@@ -299,13 +299,13 @@ fn disturb_everywhere<'a>(what: &str, calls: impl Iterator<Item = &'a str>) {
 }
 
 #[test]
-#[ignore = "takes ten minutes; `make test-all` runs it"]
+#[ignore = "takes a quarter of an hour; `make test-all` runs it"]
 fn a_kill_before_any_call_is_finished_by_the_next_apply() {
     disturb_everywhere("signal=KILL", CALLS.split_ascii_whitespace());
 }
 
 #[test]
-#[ignore = "takes twenty minutes; `make test-all` runs it"]
+#[ignore = "takes half an hour; `make test-all` runs it"]
 fn what_fails_at_any_call_is_told_and_finished_by_the_next_apply() {
     // Those two are made by the runtime too, which takes its own events and threads for granted.
     let calls = CALLS.split_ascii_whitespace().filter(|call| !["write", "clone3"].contains(call));
