@@ -58,7 +58,7 @@ mod tests {
     fn a_status_is_seen_before_and_after_the_parent_asked_for_it() {
         assert_eq!(size_of::<PidfdInfo>(), 64);
         let mut child = Command::new("sleep").arg("0.05").spawn().expect("it runs");
-        let start_time = process_start_time(child.id()).expect("it runs");
+        let start_time = process_start_time(child.id()).expect("readable").expect("it runs");
         assert_eq!(unreaped_status(child.id(), start_time), None);
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");

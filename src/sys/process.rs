@@ -10,16 +10,20 @@ use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 /// When process `pid` started, in clock ticks since boot: with the pid it tells one process from any other of the
 /// same boot. Field 22 of `/proc/PID/stat` (`proc_pid_stat(5)`), counted behind the last `)`, because the name in
 /// field 2 may hold anything. `None` if there is no such process or it is a zombie.
-#[must_use]
-pub fn process_start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+pub fn process_start_time(pid: u32) -> io::Result<Option<u64>> {
+    let stat = match std::fs::read(format!("/proc/{pid}/stat")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            return Ok(None);
+        }
+        stat => stat?,
+    };
     let stat = String::from_utf8_lossy(&stat);
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Ok(None);
     }
-    fields.nth(18)?.parse().ok()
+    let start_time = fields.nth(18).and_then(|field| field.parse().ok());
+    start_time.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// What process `pid` and those that come from it may at most do: capabilities as bits (capabilities(7), "Capability
@@ -176,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_process_is_told_by_its_start_time() {
-        let own = process_start_time(std::process::id()).expect("it runs");
-        assert_eq!(process_start_time(std::process::id()), Some(own));
-        assert_eq!(process_start_time(u32::MAX), None);
+        let own = || process_start_time(std::process::id()).expect("readable");
+        assert_eq!(own().expect("it runs"), own().expect("it runs"));
+        assert_eq!(process_start_time(u32::MAX).expect("nothing to read"), None);
     }
 }

@@ -42,7 +42,7 @@ fn make_open_dir(dir: &Path) -> io::Result<()> {
 /// the layers, with its own mounts, for the host alone.
 pub(super) fn with_root(layout: &Layout, record: &ContainerRecord, work: &mut WithRoot<'_>) -> io::Result<WorkResult> {
     let paths = ContainerPaths::current(layout, &record.spec.name);
-    let Some(state) = RunFile::load_running(&paths.run_state()) else {
+    let Some(state) = RunFile::load_running(&paths.run_state())? else {
         let lowers = layout.stored_root(&record.image).lowers()?;
         return with_assembled(&lowers, &paths, record, &layout.volumes(&record.fleet), |root| work(root));
     };

@@ -59,7 +59,8 @@ pub(super) fn set_links(
 ) -> Result<(), EngineError> {
     let name = &wanted.spec.name;
     // One that has ended meanwhile gets its links with its next start.
-    let Some(state) = RunFile::load_running(&paths.run_state()) else { return Ok(()) };
+    let unknown = |error| EngineError::because(format!("cannot find out whether `{name}` runs"), error);
+    let Some(state) = RunFile::load_running(&paths.run_state()).map_err(unknown)? else { return Ok(()) };
     let Some(namespace) = open_namespace(state.init) else { return Ok(()) };
     let given = given(paths, state.init, before);
     let save = |links: Vec<LinkSpec>| {

@@ -10,7 +10,7 @@ use super::cgroup::{Group, Hierarchies};
 use super::given::{given, open_namespace};
 use super::mounted::read_back;
 use super::paths::ContainerPaths;
-use super::run_state::{ProcessId, RunFile};
+use super::run_state::{ProcessId, RunFile, load_json};
 use super::stop::wait_for_end;
 use crate::model::{
     ContainerName, ContainerRecord, ContainerSpec, ContainerState, GuestNetwork, MonitorState, Ownership, Restarting,
@@ -46,7 +46,7 @@ pub(super) fn inspect(
         let group = Group::new(hierarchies, group_parent, name.as_str());
         inspect_one(layout, name, &group)
     });
-    let (mut states, inits): (Vec<_>, Vec<_>) = inspected.unzip();
+    let (mut states, inits): (Vec<_>, Vec<_>) = inspected.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
     let read = read_guest_links(&inits, |init: &Option<ProcessId>| open_namespace((*init)?));
     for (state, links) in states.iter_mut().zip(read) {
         if let RunState::Running(running) = &mut state.run {
@@ -58,14 +58,14 @@ pub(super) fn inspect(
 }
 
 /// The container, but for the links in its network namespace, and the process that is in it, if it has one of its own.
-fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> (ContainerState, Option<ProcessId>) {
+fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> io::Result<(ContainerState, Option<ProcessId>)> {
     let paths = ContainerPaths::finished(layout, &name);
-    let Some(record) = load_record(&paths.record()) else {
+    let Some(record) = load_record(&paths.record())? else {
         let state = ContainerState { name, ownership: Ownership::Foreign, run: RunState::Stopped, last_exit: None };
-        return (state, None);
+        return Ok((state, None));
     };
     let mut init = None;
-    let run = match load_settled(&paths.run_state()) {
+    let run = match load_settled(&paths.run_state())? {
         Some(state) if state.init.is_alive() => {
             let mounts = read_back(&paths.mounted(), state.init, &layout.volumes(&record.fleet));
             let is_stopping = paths.stopping().exists();
@@ -86,8 +86,8 @@ fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> (Containe
         None if group.is_populated() => RunState::Incomplete("processes of it run without a monitor".to_owned()),
         None => RunState::Stopped,
     };
-    let last_exit = fs::read(paths.last_exit()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    (ContainerState { name, ownership: Ownership::Ours(Box::new(record)), run, last_exit }, init)
+    let last_exit = load_json(&paths.last_exit())?;
+    Ok((ContainerState { name, ownership: Ownership::Ours(Box::new(record)), run, last_exit }, init))
 }
 
 /// How long a monitor may take to clean up behind its init, or to decide that it starts another.
@@ -95,12 +95,12 @@ const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// The processes of the container. For a moment after an init's end its monitor is still at work: to take that for
 /// either end of it would start a container that is being cleaned up.
-fn load_settled(path: &Path) -> Option<RunFile> {
+fn load_settled(path: &Path) -> io::Result<Option<RunFile>> {
     let began = Instant::now();
     loop {
-        let state = RunFile::load_watched(path)?;
+        let Some(state) = RunFile::load_watched(path)? else { return Ok(None) };
         if state.init.is_alive() || state.next_start_s.is_some() || began.elapsed() > SETTLED_AFTER {
-            return Some(state);
+            return Ok(Some(state));
         }
         if let Some(monitor) = state.monitor.open() {
             let _ = wait_for_end(monitor.as_fd(), Duration::from_millis(10));
@@ -108,9 +108,9 @@ fn load_settled(path: &Path) -> Option<RunFile> {
     }
 }
 
-/// The record at `path`; `None` if there is none that can be read.
-pub(super) fn load_record(path: &Path) -> Option<ContainerRecord> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+/// The record at `path`; `None` if there is none, or none of ours.
+pub(super) fn load_record(path: &Path) -> io::Result<Option<ContainerRecord>> {
+    load_json(path)
 }
 
 fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running {

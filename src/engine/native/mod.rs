@@ -103,6 +103,17 @@ impl NativeEngine {
     fn machine(&self, name: &ContainerName) -> io::Result<Machine> {
         machine_with(&self.layout, name, &self.hierarchies)
     }
+
+    fn record_of(&self, name: &ContainerName) -> Result<Option<ContainerRecord>, EngineError> {
+        inspect::load_record(&ContainerPaths::finished(&self.layout, name).record())
+            .map_err(|error| EngineError::because(format!("cannot read the record of `{name}`"), error))
+    }
+
+    /// Its processes, if it runs.
+    fn running(&self, name: &ContainerName) -> Result<Option<RunFile>, EngineError> {
+        RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state())
+            .map_err(|error| EngineError::because(format!("cannot find out whether `{name}` runs"), error))
+    }
 }
 
 impl Engine for NativeEngine {
@@ -158,7 +169,7 @@ impl Engine for NativeEngine {
 
     fn set_mounts(&self, record: &ContainerRecord) -> Result<(), EngineError> {
         let name = &record.spec.name;
-        if RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state()).is_none() {
+        if self.running(name)?.is_none() {
             return Ok(());
         }
         let message = || format!("cannot mount what `{name}` is to have");
@@ -170,16 +181,14 @@ impl Engine for NativeEngine {
     fn set_links(&self, record: &ContainerRecord) -> Result<(), EngineError> {
         let name = &record.spec.name;
         let paths = ContainerPaths::finished(&self.layout, name);
-        let before = inspect::load_record(&paths.record())
-            .ok_or_else(|| EngineError::new(format!("cannot read the record of `{name}`")))?;
+        let before = self.record_of(name)?.ok_or_else(|| EngineError::new(format!("`{name}` has no record")))?;
         given::set_links(&paths, &before, record)
     }
 
     fn tell_links(&self, record: &ContainerRecord) -> Result<(), EngineError> {
         let name = &record.spec.name;
-        let paths = ContainerPaths::finished(&self.layout, name);
-        let is_told = inspect::load_record(&paths.record()).is_none_or(|before| before.spec.links == record.spec.links);
-        let state = RunFile::load_running(&paths.run_state());
+        let is_told = self.record_of(name)?.is_none_or(|before| before.spec.links == record.spec.links);
+        let state = self.running(name)?;
         if is_told || state.is_none_or(|state| state.init_kind != Some(InitKind::Systemd)) {
             return Ok(());
         }
@@ -190,7 +199,7 @@ impl Engine for NativeEngine {
     }
 
     fn prepare(&self, name: &ContainerName) -> Result<Box<dyn Prepared>, EngineError> {
-        let state = RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state());
+        let state = self.running(name)?;
         if state.is_some_and(|state| state.monitor.is_alive()) {
             return Ok(Box::new(Nothing));
         }

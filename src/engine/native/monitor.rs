@@ -112,7 +112,8 @@ impl<'a> Monitor<'a> {
 
     /// The first run: a start, unless the container runs already. `None` if the client gave it up.
     fn begin(mut self, client: &mut Client) -> Result<Option<(Monitor<'a>, Init)>, StartFailure> {
-        if let Some(state) = RunFile::load_running(&self.machine.paths.run_state()) {
+        let step = || "cannot find out whether the container runs".to_owned();
+        if let Some(state) = RunFile::load_running(&self.machine.paths.run_state()).step(step)? {
             client.report(&Ok(()));
             client.wants_start();
             let init = self.adopt(state)?;
@@ -256,7 +257,9 @@ impl<'a> Monitor<'a> {
         }
         let path = self.machine.paths.run_state();
         let next_start_s = Some(now_s() + pause.as_secs());
-        let _ = RunFile::load_watched(&path).map(|state| RunFile { next_start_s, ..state }.save(&path));
+        if let Ok(Some(state)) = RunFile::load_watched(&path) {
+            let _ = RunFile { next_start_s, ..state }.save(&path);
+        }
     }
 
     /// Waits for `init` to end, for the sign to stop, for the console, and not longer than `timeout`. Does what the

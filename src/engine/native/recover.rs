@@ -31,14 +31,16 @@ pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<
     for name in suspects {
         let Ok(name) = name.parse::<ContainerName>() else { continue };
         let paths = ContainerPaths::finished(layout, &name);
-        if RunFile::load_watched(&paths.run_state()).is_some() {
+        if RunFile::load_watched(&paths.run_state())?.is_some() {
             paths.run_files().iter().try_for_each(|file| discard_draft(file))?;
-            if let Some(record) = paths.given().exists().then(|| load_record(&paths.record())).flatten() {
+            if paths.given().exists()
+                && let Some(record) = load_record(&paths.record())?
+            {
                 settle(&paths, &record)?;
             }
             continue;
         }
-        if load_record(&paths.record()).is_some() {
+        if load_record(&paths.record())?.is_some() {
             cleanup(&machine_with(layout, &name, hierarchies)?)?;
         } else {
             let group = Group::new(hierarchies, &parent, name.as_str());

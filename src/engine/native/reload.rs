@@ -38,7 +38,7 @@ pub(super) fn run(job: &Job, hierarchies: &Hierarchies, mut client: Client, lock
 /// What comes of the command is nobody's concern: most guests have neither it nor whom it speaks to.
 fn reload(machine: &Machine) -> Result<(), StartFailure> {
     let step = || "cannot run a command in the guest".to_owned();
-    let Some(state) = RunFile::load_running(&machine.paths.run_state()) else { return Ok(()) };
+    let Some(state) = RunFile::load_running(&machine.paths.run_state()).step(step)? else { return Ok(()) };
     if state.init_kind != Some(InitKind::Systemd) || machine.group.is_frozen() {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::InitKind;
@@ -24,13 +25,13 @@ pub(super) struct ProcessId {
 impl ProcessId {
     /// Identifies the process `pid`, which runs.
     pub(super) fn of(pid: u32) -> io::Result<ProcessId> {
-        let start_time = process_start_time(pid).ok_or(io::ErrorKind::NotFound)?;
+        let start_time = process_start_time(pid)?.ok_or(io::ErrorKind::NotFound)?;
         Ok(ProcessId { pid, start_time })
     }
 
-    /// Whether it still runs.
+    /// Whether it still runs. One that cannot be looked at is not taken for ended: what is left of that is killed.
     pub(super) fn is_alive(self) -> bool {
-        process_start_time(self.pid) == Some(self.start_time)
+        process_start_time(self.pid).map_or(true, |found| found == Some(self.start_time))
     }
 
     /// Opens a descriptor for it; `None` if it has ended.
@@ -40,6 +41,19 @@ impl ProcessId {
         // Only now is it certain that the descriptor is not that of a later process with the same pid.
         self.is_alive().then_some(pidfd)
     }
+}
+
+/// What is written at `path`; `None` if that is absent, broken or closed to us. What else cannot be read is there all the
+/// same, and with it what it tells of.
+pub(super) fn load_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Err(error) if is_absent(error.kind()) => Ok(None),
+        text => Ok(serde_json::from_slice(&text?).ok()),
+    }
+}
+
+fn is_absent(error: io::ErrorKind) -> bool {
+    matches!(error, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
 }
 
 /// What a monitor writes down of the container that it runs.
@@ -62,18 +76,18 @@ pub(super) struct RunFile {
 
 impl RunFile {
     /// Reads `path`; `None` if it is absent, broken, of an earlier boot, or its init has ended.
-    pub(super) fn load_running(path: &Path) -> Option<RunFile> {
-        RunFile::load(path).filter(|file| file.init.is_alive())
+    pub(super) fn load_running(path: &Path) -> io::Result<Option<RunFile>> {
+        Ok(RunFile::load(path)?.filter(|file| file.init.is_alive()))
     }
 
     /// Reads `path`, also when the init has ended but the monitor is not done with it.
-    pub(super) fn load_watched(path: &Path) -> Option<RunFile> {
-        RunFile::load(path).filter(|file| file.monitor.is_alive() || file.init.is_alive())
+    pub(super) fn load_watched(path: &Path) -> io::Result<Option<RunFile>> {
+        Ok(RunFile::load(path)?.filter(|file| file.monitor.is_alive() || file.init.is_alive()))
     }
 
-    fn load(path: &Path) -> Option<RunFile> {
-        let file: RunFile = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (file.boot_id == boot_id().ok()?).then_some(file)
+    fn load(path: &Path) -> io::Result<Option<RunFile>> {
+        let this_boot = boot_id()?;
+        Ok(load_json(path)?.filter(|file: &RunFile| file.boot_id == this_boot))
     }
 
     /// Writes it to `path`.

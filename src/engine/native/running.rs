@@ -18,7 +18,8 @@ pub(super) fn find_running(layout: &Layout, name: &ContainerName) -> Result<(Mac
         }
         other => other.map_err(|error| EngineError::because(format!("cannot read the record of `{name}`"), error))?,
     };
-    match RunFile::load_running(&machine.paths.run_state()) {
+    let failed = |error| EngineError::because(format!("cannot find out whether `{name}` runs"), error);
+    match RunFile::load_running(&machine.paths.run_state()).map_err(failed)? {
         Some(state) => Ok((machine, state)),
         None => Err(EngineError::new(format!("the container `{name}` does not run"))
             .with_hint(format!("start it with `fleet start {name}`"))),

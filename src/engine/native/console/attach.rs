@@ -48,7 +48,8 @@ impl ConsoleAttachment {
             return Err(EngineError::new(format!("there is no container `{name}`"))
                 .with_hint("`fleet status` lists the containers of a fleet"));
         }
-        let Some(state) = RunFile::load_watched(&paths.run_state()) else {
+        let unknown = |error| EngineError::because(format!("cannot find out whether `{name}` runs"), error);
+        let Some(state) = RunFile::load_watched(&paths.run_state()).map_err(unknown)? else {
             return Err(EngineError::new(format!("the container `{name}` does not run"))
                 .with_hint(format!("start it with `fleet start {name}`")));
         };
