@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::write_atomic;
-use crate::sys::boot_id;
+use super::{boot_id, write_atomic};
 
 /// The record of what was there before. It means nothing after a boot, which puts everything back by itself.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! Start at [`Layout`]. This room never interprets what it stores.
 
 mod atomic;
+mod boot;
 mod host_changes;
 mod layout;
 mod lock;
@@ -10,6 +11,7 @@ mod stored_image;
 mod volumes;
 
 pub use atomic::{discard_draft, publish_dir, sync_file_system_of, write_atomic, write_volatile};
+pub use boot::boot_id;
 pub use host_changes::{Changed, HostChanges};
 pub use layout::Layout;
 pub use lock::{HostLock, LockError};

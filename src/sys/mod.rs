@@ -4,7 +4,6 @@
 
 #![expect(unsafe_code, reason = "this is the one room for it")]
 
-mod boot;
 mod clone;
 mod credentials;
 mod device_filter;
@@ -25,7 +24,6 @@ mod user_namespace;
 mod writeback;
 mod xattrs;
 
-pub use boot::boot_id;
 pub use clone::{CloneRequest, Cloned, clone_into, fork, is_single_threaded};
 pub use credentials::{
     as_filesystem_user, become_namespace_root, become_user, keep_capabilities, lose_capabilities_with_root,

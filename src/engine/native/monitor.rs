@@ -19,10 +19,8 @@ use super::start::{Machine, Ready, Started, prepare};
 use super::stop_sign::StopSign;
 use super::{cleanup, ended, machine_with};
 use crate::model::{self, Ending, LastExit};
-use crate::store::{Layout, write_volatile};
-use crate::sys::{
-    Children, boot_id, close_all_except, give_back_memory, keep_capabilities, set_children, set_process_name,
-};
+use crate::store::{Layout, boot_id, write_volatile};
+use crate::sys::{Children, close_all_except, give_back_memory, keep_capabilities, set_children, set_process_name};
 
 /// Runs the container that `job` names, or goes on with it if its init runs and its monitor was killed; returns when
 /// it is down for good. `hierarchies` are the host's. `client` hears how that begins, and says when the init is to be executed. `lock` is the host's

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::InitKind;
-use crate::store::write_volatile;
-use crate::sys::{boot_id, process_start_time};
+use crate::store::{boot_id, write_volatile};
+use crate::sys::process_start_time;
 
 /// A process, told from any other that had or will have its pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
