@@ -8,6 +8,8 @@ mod ids;
 pub use distros::Reach;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::io;
 
 use crate::engine::{Engine, EngineError};
 use crate::image::Images;
@@ -75,13 +77,12 @@ pub async fn observe(
 
 fn observe_forwarding(layout: &Layout, family: IpFamily) -> Result<Forwarding, EngineError> {
     let changed = changed(&layout.host_changes(family))?;
-    let failed = |error| EngineError::because(format!("cannot read `{}`", family.forwarding()), error);
-    Ok(Forwarding { is_on: network::forwards(family).map_err(failed)?, is_recorded: changed.is_some() })
+    let is_on = network::forwards(family).map_err(unreadable(family.forwarding()))?;
+    Ok(Forwarding { is_on, is_recorded: changed.is_some() })
 }
 
 fn observe_neighbours(layout: &Layout, family: IpFamily) -> Result<NeighbourTable, EngineError> {
-    let failed = |error| EngineError::because(format!("cannot read `{}`", family.neighbours()), error);
-    let limits = network::read_neighbour_limits(family).map_err(failed)?;
+    let limits = network::read_neighbour_limits(family).map_err(unreadable(family.neighbours()))?;
     let changed = changed(&layout.neighbour_changes(family))?;
     let restored = limits
         .zip(changed)
@@ -90,8 +91,11 @@ fn observe_neighbours(layout: &Layout, family: IpFamily) -> Result<NeighbourTabl
 }
 
 fn changed(changes: &HostChanges) -> Result<Option<Changed>, EngineError> {
-    let failed = |error| EngineError::because(format!("cannot read `{}`", changes.path().display()), error);
-    changes.load_all().map_err(failed)
+    changes.load_all().map_err(unreadable(changes.path().display()))
+}
+
+fn unreadable(what: impl Display) -> impl FnOnce(io::Error) -> EngineError {
+    move |error| EngineError::because(format!("cannot read `{what}`"), error)
 }
 
 fn observe_listeners(fleet: &Fleet) -> Vec<Listener> {

@@ -69,7 +69,7 @@ pub(super) fn entrance<'a>(
     let pid = state.init.pid;
     let bounds = privilege_bounds(pid)?;
     let namespaces = namespaces_of(pid)?;
-    let init = state.init.open().ok_or(io::ErrorKind::NotFound)?;
+    let init = state.init.open()?.ok_or(io::ErrorKind::NotFound)?;
     let with_terminal = is_wanted(command.terminal);
     let (security, arch) = (&machine.record.spec.security, &machine.record.spec.arch);
     Ok(Entrance { group: &machine.group, init, namespaces, bounds, security, arch, command, with_terminal })

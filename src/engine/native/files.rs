@@ -46,7 +46,7 @@ pub(super) fn with_root(layout: &Layout, record: &ContainerRecord, work: &mut Wi
         let lowers = layout.stored_root(&record.image).lowers()?;
         return with_assembled(&lowers, &paths, record, &layout.volumes(&record.fleet), |root| work(root));
     };
-    let init = state.init.open().ok_or(io::ErrorKind::NotFound)?;
+    let init = state.init.open()?.ok_or(io::ErrorKind::NotFound)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = open(format!("/proc/{}/root", state.init.pid), flags, Mode::empty())?;
     // The pid may have been somebody else's by then: the process that was meant must have lived through it.

@@ -11,7 +11,8 @@ use rustix::fs::{Mode, OFlags, open};
 use serde::{Deserialize, Serialize};
 
 use super::paths::ContainerPaths;
-use super::run_state::{ProcessId, RunFile};
+use super::run_state::ProcessId;
+use super::running::load_running;
 use crate::engine::EngineError;
 use crate::model::{ContainerRecord, LinkSpec};
 use crate::network::set_guest_links;
@@ -59,8 +60,7 @@ pub(super) fn set_links(
 ) -> Result<(), EngineError> {
     let name = &wanted.spec.name;
     // One that has ended meanwhile gets its links with its next start.
-    let unknown = |error| EngineError::because(format!("cannot find out whether `{name}` runs"), error);
-    let Some(state) = RunFile::load_running(&paths.run_state()).map_err(unknown)? else { return Ok(()) };
+    let Some(state) = load_running(paths, name)? else { return Ok(()) };
     let Some(namespace) = open_namespace(state.init) else { return Ok(()) };
     let given = given(paths, state.init, before);
     let save = |links: Vec<LinkSpec>| {

@@ -102,7 +102,7 @@ fn load_settled(path: &Path) -> io::Result<Option<RunFile>> {
         if state.init.is_alive() || state.next_start_s.is_some() || began.elapsed() > SETTLED_AFTER {
             return Ok(Some(state));
         }
-        if let Some(monitor) = state.monitor.open() {
+        if let Some(monitor) = state.monitor.open()? {
             let _ = wait_for_end(monitor.as_fd(), Duration::from_millis(10));
         }
     }

@@ -111,8 +111,7 @@ impl NativeEngine {
 
     /// Its processes, if it runs.
     fn running(&self, name: &ContainerName) -> Result<Option<RunFile>, EngineError> {
-        RunFile::load_running(&ContainerPaths::finished(&self.layout, name).run_state())
-            .map_err(|error| EngineError::because(format!("cannot find out whether `{name}` runs"), error))
+        running::load_running(&ContainerPaths::finished(&self.layout, name), name)
     }
 }
 

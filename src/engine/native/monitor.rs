@@ -152,7 +152,7 @@ impl<'a> Monitor<'a> {
     fn adopt(&mut self, state: RunFile) -> Result<Init, StartFailure> {
         let step = || "cannot go on with the running container".to_owned();
         let id = state.init;
-        let pidfd = id.open().ok_or("its init has just ended").step(step)?;
+        let pidfd = id.open().step(step)?.ok_or("its init has just ended").step(step)?;
         let monitor = ProcessId::of(std::process::id()).step(step)?;
         RunFile { monitor, ..state }.save(&self.machine.paths.run_state()).step(step)?;
         let console = match self.machine.record.spec.init {

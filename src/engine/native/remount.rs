@@ -63,7 +63,7 @@ fn set_mounts(machine: &Machine) -> Result<(), StartFailure> {
     let step = || "cannot find out what is mounted".to_owned();
     // One that has ended meanwhile gets its mounts with its next start.
     let Some(state) = RunFile::load_running(&machine.paths.run_state()).step(step)? else { return Ok(()) };
-    let Some(init) = state.init.open() else { return Ok(()) };
+    let Some(init) = state.init.open().step(step)? else { return Ok(()) };
     let path = machine.paths.mounted();
     let mounts = mountinfo::read(state.init.pid).step(step)?;
     let mounted = MountedFile::load(&path, state.init);

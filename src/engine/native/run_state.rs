@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,11 +36,13 @@ impl ProcessId {
     }
 
     /// Opens a descriptor for it; `None` if it has ended.
-    pub(super) fn open(self) -> Option<OwnedFd> {
-        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        // Only now is it certain that the descriptor is not that of a later process with the same pid.
-        self.is_alive().then_some(pidfd)
+    pub(super) fn open(self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => Ok(None),
+            // Only now is it certain that the descriptor is not that of a later process with the same pid.
+            opened => Ok(Some(opened?).filter(|_| self.is_alive())),
+        }
     }
 }
 

@@ -3,11 +3,23 @@
 use std::io;
 
 use super::machine_of;
+use super::paths::ContainerPaths;
 use super::run_state::RunFile;
 use super::start::Machine;
 use crate::engine::EngineError;
 use crate::model::ContainerName;
 use crate::store::Layout;
+
+/// The processes of the container `name`, which lies at `paths`; `None` if it does not run.
+pub(super) fn load_running(paths: &ContainerPaths, name: &ContainerName) -> Result<Option<RunFile>, EngineError> {
+    RunFile::load_running(&paths.run_state()).map_err(not_known(name))
+}
+
+/// What is said where nobody can tell whether the container `name` runs.
+pub(super) fn not_known(name: &ContainerName) -> impl FnOnce(io::Error) -> EngineError {
+    let operation = format!("cannot find out whether `{name}` runs");
+    move |error| EngineError::because(operation, error)
+}
 
 /// The container `name` and its processes, or why a verb on running containers cannot work on it.
 pub(super) fn find_running(layout: &Layout, name: &ContainerName) -> Result<(Machine, RunFile), EngineError> {
@@ -18,8 +30,7 @@ pub(super) fn find_running(layout: &Layout, name: &ContainerName) -> Result<(Mac
         }
         other => other.map_err(|error| EngineError::because(format!("cannot read the record of `{name}`"), error))?,
     };
-    let failed = |error| EngineError::because(format!("cannot find out whether `{name}` runs"), error);
-    match RunFile::load_running(&machine.paths.run_state()).map_err(failed)? {
+    match load_running(&machine.paths, name)? {
         Some(state) => Ok((machine, state)),
         None => Err(EngineError::new(format!("the container `{name}` does not run"))
             .with_hint(format!("start it with `fleet start {name}`"))),

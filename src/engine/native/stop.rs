@@ -22,7 +22,8 @@ const MONITOR_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Stops the container; returns when nothing of it runs and everything that lives only while it runs is gone.
 pub(super) fn stop(machine: &Machine, timeout: Duration) -> io::Result<()> {
-    let monitor = RunFile::load_watched(&machine.paths.run_state())?.and_then(|state| state.monitor.open());
+    let watched = RunFile::load_watched(&machine.paths.run_state())?;
+    let monitor = watched.map(|state| state.monitor.open()).transpose()?.flatten();
     if let Some(monitor) = &monitor {
         // If this process is killed, whoever comes next knows that the init's days are numbered. It goes with the rest.
         write_volatile(&machine.paths.stopping(), &[], 0o600)?;
@@ -30,7 +31,7 @@ pub(super) fn stop(machine: &Machine, timeout: Duration) -> io::Result<()> {
     }
     // Only now is it certain which init is the last: an earlier one may just be followed by another.
     if let Some(state) = RunFile::load_running(&machine.paths.run_state())?
-        && let Some(init) = state.init.open()
+        && let Some(init) = state.init.open()?
     {
         end_init(machine, &init, state.init_kind, timeout)?;
     }

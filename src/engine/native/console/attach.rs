@@ -12,6 +12,7 @@ use rustix::termios::tcgetwinsize;
 use super::super::paths::ContainerPaths;
 use super::super::relay::write_all;
 use super::super::run_state::RunFile;
+use super::super::running::not_known;
 use super::super::terminal::RawMode;
 use super::message::{FromViewer, MOST_TYPED};
 use super::viewers::connect_to;
@@ -48,8 +49,7 @@ impl ConsoleAttachment {
             return Err(EngineError::new(format!("there is no container `{name}`"))
                 .with_hint("`fleet status` lists the containers of a fleet"));
         }
-        let unknown = |error| EngineError::because(format!("cannot find out whether `{name}` runs"), error);
-        let Some(state) = RunFile::load_watched(&paths.run_state()).map_err(unknown)? else {
+        let Some(state) = RunFile::load_watched(&paths.run_state()).map_err(not_known(name))? else {
             return Err(EngineError::new(format!("the container `{name}` does not run"))
                 .with_hint(format!("start it with `fleet start {name}`")));
         };
