@@ -5,9 +5,9 @@ DEMO := examples/quickstart.yaml
 # What the tests call, each with the Debian package that has it.
 TOOLS := cc:gcc busybox:busybox-static setpriv:util-linux ssh:openssh-client mmdebstrap:mmdebstrap xz:xz-utils zstd:zstd ip:iproute2 \
 	ping:iputils-ping nft:nftables mksquashfs:squashfs-tools openssl:openssl tar:tar \
-	docker-registry:docker-registry skopeo:skopeo umoci:umoci gpg:gpg gpgv:gpgv
+	docker-registry:docker-registry skopeo:skopeo umoci:umoci gpg:gpg gpgv:gpgv strace:strace
 # What the slower tests call beside them.
-SLOW_TOOLS := arch-test:arch-test lxcfs:lxcfs ansible:ansible-core strace:strace
+SLOW_TOOLS := arch-test:arch-test lxcfs:lxcfs ansible:ansible-core
 # What tests/vm/run.sh calls, and the releases of Debian whose kernels the tests run on.
 VM_TOOLS := qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs jq:jq strip:binutils
 VM_SUITE ?= bookworm trixie

@@ -6,12 +6,13 @@
 # ROOTFS (or FLEET_BENCH_ROOTFS): a tar archive that is not packed; without one, a Debian that mmdebstrap makes.
 # FLEET_BENCH_ROUNDS (5), FLEET_BENCH_PACKINGS (xz-blocks xz zstd gzip squashfs), FLEET_BENCH_DIR (a directory to work below, /var/tmp), FLEET (target/release/fleet).
 #
-# Nobody has read the archive before: its pages are dropped from the cache. Each measurement has an ext4 of its own that
-# was made just before: nothing of other programs is written with it, and no inode was deleted there lately (start.sh
-# says why that matters). What it writes goes straight to the disk below, as it would from an ext4 there: a loop device by
-# itself keeps it in memory until somebody waits for it, and nothing is gained by beginning early. fleet verifies the archive, notes what is in it so that it can be verified later, and ends when
-# all of it is on the disk. tar and unsquashfs end when the kernel has it in memory: they are timed both so, and until
-# `sync` has brought it to where fleet's is.
+# Nobody has read the archive before: its pages are dropped from the cache. Each measurement has an ext4 of its own
+# that was made just before: nothing of other programs is written with it, and no inode was deleted there lately
+# (start.sh says why that matters). What it writes goes straight to the disk below, as it would from an ext4 there: a
+# loop device by itself keeps it in memory until somebody waits for it, and nothing is gained by beginning early.
+# fleet verifies the archive, notes what is in it so that it can be verified later, and ends when all of it is on the
+# disk. tar and unsquashfs end when the kernel has it in memory: they are timed both so, and until `sync` has brought
+# it to where fleet's is.
 #
 # xz packs a file as one block or as several, which alone can be decoded in parallel: `-T1` and `-T0`.
 #
