@@ -121,6 +121,20 @@ fn what_killed_writers_left_goes_with_the_next_apply() {
 }
 
 #[test]
+fn what_a_test_left_that_was_killed_does_not_disturb_the_next_one() {
+    let killed = World::new();
+    let before = (world::links(), world::traffic());
+    killed.write("fleet: killed\nnetwork: {subnet: 10.213.18.0/24}\ncontainers: {one: {distro: busybox}}\n");
+    killed.fleet(&["apply", "-y"]).expect(0);
+    world::host("ip", &["link", "add", "fleettestlan0", "type", "bridge"]);
+    let left = killed.abandon();
+    let _next = World::new();
+    assert!(!left.exists());
+    assert_eq!((world::links(), world::traffic()), before);
+    assert!(!world::links_there().contains(&"fleettestlan0".to_owned()));
+}
+
+#[test]
 fn a_kill_at_some_moments_of_every_verb_is_finished_by_the_next_apply() {
     kill_everywhere(6);
 }

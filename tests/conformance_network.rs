@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nets::{Net, guest};
-use world::{World, host};
+use world::{TABLE_OF_TESTS, World, host};
 
 const OUTSIDE: &str = "198.18.90.2";
 
@@ -295,7 +295,7 @@ fn a_host_that_drops_what_goes_through_is_told_of_with_the_fix() {
     struct Undo;
     impl Drop for Undo {
         fn drop(&mut self) {
-            let _ = std::process::Command::new("nft").args(["delete", "table", "ip", "fleettest"]).output();
+            let _ = std::process::Command::new("nft").args(["delete", "table", "ip", TABLE_OF_TESTS]).output();
         }
     }
     let world = World::new();

@@ -10,11 +10,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// Where corners of the host are.
+const CORNERS: &str = "/var/tmp";
+
+/// In a corner, what the host's forwarding was before.
+const FORWARDING_BEFORE: &str = "forwarding-before";
+
 /// Real containers share the links and the packet rules of a network namespace: in each one test at a time, in whatever
 /// process, so that each can look for what it left.
 fn host_lock() -> String {
-    let namespace = fs::metadata("/proc/self/ns/net").expect("readable").ino();
-    format!("/var/tmp/fleet-tests-{namespace}.lock")
+    format!("{CORNERS}/fleet-tests-{}.lock", network_namespace())
+}
+
+/// What the names of the corners of this network namespace begin with.
+fn corner() -> String {
+    format!("fleet-test-{}-", network_namespace())
+}
+
+fn network_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/net").expect("readable").ino()
 }
 
 /// Whether the host passes packets of each family on.
@@ -23,6 +37,12 @@ const FORWARDING: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/i
 /// How many neighbours of each family there can be; not in all network namespaces.
 const NEIGHBOURS: [&str; 2] =
     ["/proc/sys/net/ipv4/neigh/default/gc_thresh3", "/proc/sys/net/ipv6/neigh/default/gc_thresh3"];
+
+/// What the names of links begin with that tests make themselves.
+const LINKS_OF_TESTS: &str = "fleettest";
+
+/// The table of packet rules that a test makes itself.
+pub(crate) const TABLE_OF_TESTS: &str = "fleettest";
 
 /// Steps that no container has a part in.
 const OF_THE_HOST: [&str; 5] = ["network", "delete-network", "rules", "delete-rules", "forwarding"];
@@ -51,11 +71,10 @@ impl Ran {
 }
 
 pub(crate) struct World {
-    forwarding: [String; 2],
     pub(crate) dir: tempfile::TempDir,
     links_before: Vec<String>,
     traffic_before: String,
-    _host: File,
+    host: File,
 }
 
 impl World {
@@ -64,13 +83,23 @@ impl World {
         assert!(rustix::process::getuid().is_root(), "these tests make real containers: run them as root");
         let host = File::create(host_lock()).expect("writable");
         host.lock().expect("a file can be locked");
-        let dir = tempfile::Builder::new().prefix("fleet-test-").tempdir_in("/var/tmp").expect("a directory");
+        clear_up_after_killed_tests();
+        let dir = tempfile::Builder::new().prefix(&corner()).tempdir_in(CORNERS).expect("a directory");
         // Where the host passes packets on already, fleet would have nothing to change, and to put back.
         let forwarding = FORWARDING.map(|path| fs::read_to_string(path).expect("readable"));
+        fs::write(dir.path().join(FORWARDING_BEFORE), forwarding.concat()).expect("written");
         for path in FORWARDING {
             fs::write(path, "0").expect("written");
         }
-        World { forwarding, dir, links_before: links(), traffic_before: traffic(), _host: host }
+        World { dir, links_before: links(), traffic_before: traffic(), host }
+    }
+
+    /// Leaves the corner as it is, as a test does that is killed; its directory.
+    pub(crate) fn abandon(self) -> PathBuf {
+        let dir = self.dir.path().to_owned();
+        self.host.unlock().expect("it is locked");
+        std::mem::forget(self);
+        dir
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -88,18 +117,7 @@ impl World {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
-        command
-            .env_remove("FLEET_FILE")
-            .env_remove("FLEET_IMAGE_SERVER")
-            .env("FLEET_ROOT", self.root())
-            .env("NO_COLOR", "1")
-            .current_dir(self.dir.path())
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+        fleet_in(self.dir.path(), args)
     }
 
     /// Runs fleet to its end.
@@ -252,10 +270,48 @@ impl Drop for World {
     fn drop(&mut self) {
         // A failed test must not disturb the next one. A good one has nothing left.
         let _ = self.command(&["destroy", "-y"]).output();
-        for (path, value) in FORWARDING.iter().zip(&self.forwarding) {
-            let _ = fs::write(path, value);
-        }
+        put_forwarding_back(self.dir.path());
     }
+}
+
+fn put_forwarding_back(corner: &Path) {
+    let before = fs::read_to_string(corner.join(FORWARDING_BEFORE)).unwrap_or_default();
+    for (path, value) in FORWARDING.iter().zip(before.lines()) {
+        let _ = fs::write(path, value);
+    }
+}
+
+/// Clears up what tests have left that were killed, whose host nobody else has now.
+fn clear_up_after_killed_tests() {
+    for name in names_in(Path::new(CORNERS)).iter().filter(|name| name.starts_with(&corner())) {
+        let dir = Path::new(CORNERS).join(name);
+        let is_fleet_file = |name: &&String| Path::new(name).extension().is_some_and(|extension| extension == "yaml");
+        for file in names_in(&dir).iter().filter(is_fleet_file) {
+            let _ = fleet_in(&dir, &["destroy", "-y", file]).output();
+        }
+        put_forwarding_back(&dir);
+        let _ = fs::remove_dir_all(&dir);
+    }
+    for link in links_there().iter().filter(|link| link.starts_with(LINKS_OF_TESTS)) {
+        let _ = Command::new("ip").args(["link", "del", link]).output();
+    }
+    let _ = Command::new("nft").args(["delete", "table", "ip", TABLE_OF_TESTS]).output();
+}
+
+/// `fleet ARGS` in a corner.
+fn fleet_in(corner: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+    command
+        .env_remove("FLEET_FILE")
+        .env_remove("FLEET_IMAGE_SERVER")
+        .env("FLEET_ROOT", corner.join("root"))
+        .env("NO_COLOR", "1")
+        .current_dir(corner)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 pub(crate) fn ran(output: &Output) -> Ran {
@@ -291,12 +347,17 @@ pub(crate) fn has_ended(pid: u64) -> bool {
 
 /// All links of the host but those that the test made itself.
 pub(crate) fn links() -> Vec<String> {
-    // Not by /sys, which shows the links of where it was mounted.
-    let devices = fs::read_to_string("/proc/self/net/dev").expect("readable");
-    let names = devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned());
-    let mut links: Vec<String> = names.filter(|link| !link.starts_with("fleettest")).collect();
+    let mut links = links_there();
+    links.retain(|link| !link.starts_with(LINKS_OF_TESTS));
     links.sort();
     links
+}
+
+/// All links of the host.
+pub(crate) fn links_there() -> Vec<String> {
+    // Not by /sys, which shows the links of where it was mounted.
+    let devices = fs::read_to_string("/proc/self/net/dev").expect("readable");
+    devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
 }
 
 /// The host's packet rules, whether it passes packets of each family on, and how many neighbours it can have.
