@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
 use super::host_table::HostTable;
-use crate::model::{ContainerRecord, HostEntry, LinkSpec};
+use crate::model::{ContainerSpec, FleetName, HostEntry, LinkSpec};
 use crate::template::{Data, TemplateError, TemplateName, Templates};
 
 /// The data of every template.
@@ -94,32 +94,33 @@ pub(super) struct Renderer<'a> {
     templates: Templates,
     data: Data,
     users: Vec<UserFacts<'a>>,
-    record: &'a ContainerRecord,
+    spec: &'a ContainerSpec,
     hosts: Arc<HostTable>,
 }
 
 impl<'a> Renderer<'a> {
-    /// Compiles what `record` replaces and gathers the data.
+    /// Compiles what `spec`, a container of `fleet`, replaces and gathers the data.
     pub(super) fn new(
-        record: &'a ContainerRecord,
+        fleet: &'a FleetName,
+        spec: &'a ContainerSpec,
         hosts: Arc<HostTable>,
         dns: Vec<IpAddr>,
     ) -> Result<Renderer<'a>, TemplateError> {
-        let guest = &record.spec.guest;
+        let guest = &spec.guest;
         let templates = Templates::builtin_with(&guest.templates)?;
         // No other built-in template looks at it, and it is long.
-        let own_hosts = if shares_hosts(record, &hosts) {
+        let own_hosts = if shares_hosts(spec, &hosts) {
             Vec::new()
         } else {
-            hosts.with_own_name(record.spec.addresses(), &guest.hostname)
+            hosts.with_own_name(spec.addresses(), &guest.hostname)
         };
-        let facts = facts(record, own_hosts, dns);
-        Ok(Renderer { templates, data: Data::new(&facts), users: facts.users, record, hosts })
+        let facts = facts(fleet, spec, own_hosts, dns);
+        Ok(Renderer { templates, data: Data::new(&facts), users: facts.users, spec, hosts })
     }
 
     /// The text of `/etc/hosts`.
     pub(super) fn hosts(&self) -> Result<Cow<'_, str>, TemplateError> {
-        if !shares_hosts(self.record, &self.hosts) {
+        if !shares_hosts(self.spec, &self.hosts) {
             return self.render(TemplateName::Hosts).map(Cow::Owned);
         }
         if let Some(text) = self.hosts.shared_text.get() {
@@ -136,7 +137,7 @@ impl<'a> Renderer<'a> {
 
     /// The links of the guest.
     pub(super) fn links(&self) -> &'a [LinkSpec] {
-        &self.record.spec.links
+        &self.spec.links
     }
 
     /// The texts of template `name`, which is about one link, each with the name of its link.
@@ -156,16 +157,16 @@ impl<'a> Renderer<'a> {
 }
 
 /// Whether the guest's host table is that of all others: the built-in template says nothing of a single guest.
-fn shares_hosts(record: &ContainerRecord, hosts: &HostTable) -> bool {
-    record.spec.guest.templates.is_empty() && hosts.names(&record.spec.guest.hostname)
+fn shares_hosts(spec: &ContainerSpec, hosts: &HostTable) -> bool {
+    spec.guest.templates.is_empty() && hosts.names(&spec.guest.hostname)
 }
 
-fn facts(record: &ContainerRecord, hosts: Vec<HostEntry>, dns: Vec<IpAddr>) -> Facts<'_> {
-    let guest = &record.spec.guest;
-    let links: Vec<LinkFacts<'_>> = record.spec.links.iter().map(LinkFacts::new).collect();
+fn facts<'a>(fleet: &'a FleetName, spec: &'a ContainerSpec, hosts: Vec<HostEntry>, dns: Vec<IpAddr>) -> Facts<'a> {
+    let guest = &spec.guest;
+    let links: Vec<LinkFacts<'_>> = spec.links.iter().map(LinkFacts::new).collect();
     Facts {
-        fleet: record.fleet.as_str(),
-        container: record.spec.name.as_str(),
+        fleet: fleet.as_str(),
+        container: spec.name.as_str(),
         hostname: &guest.hostname,
         machine_id: &guest.machine_id.0,
         link: links.first().cloned().unwrap_or_default(),

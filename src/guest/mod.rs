@@ -1,6 +1,6 @@
 //! What is set up inside a guest: users, keys, names, network, per distribution and init.
 //!
-//! Start at [`provision`]; [`transfer`] copies files in and out. This room never knows which engine runs the guest.
+//! Start at [`provision`]; [`wrong_templates`] finds before it what could not be written; [`transfer`] copies files in and out. This room never knows which engine runs the guest.
 
 mod accounts;
 mod edit;
@@ -24,12 +24,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub mod transfer;
+mod trial;
 mod users;
 
 pub use error::GuestError;
 pub use host_key::HostKey;
 pub use host_table::HostTables;
 pub use resolvers::host_resolvers;
+pub use trial::wrong_templates;
 
 use crate::model::{ContainerRecord, IpFamily};
 use crate::sys::RootDir;
@@ -56,7 +58,7 @@ pub fn provision(
     let has_ipv6 = record.spec.addresses().any(|address| address.is_ipv6());
     let families: &[IpFamily] = if has_ipv6 { &IpFamily::ALL } else { &[IpFamily::Ipv4] };
     let dns = if guest.dns.is_empty() { host_resolvers(families) } else { guest.dns.clone() };
-    let renderer = facts::Renderer::new(record, hosts.of(record.spec.network_names()), dns)?;
+    let renderer = facts::Renderer::new(&record.fleet, &record.spec, hosts.of(record.spec.network_names()), dns)?;
     let editor = edit::Editor::new(root);
     names::ensure_names(&editor, &renderer, &guest.machine_id)?;
     if occasion == Occasion::FirstStart {

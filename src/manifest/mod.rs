@@ -32,6 +32,7 @@ mod subnet;
 mod tests;
 mod users;
 mod way;
+mod whole;
 mod yaml;
 
 use std::collections::BTreeMap;

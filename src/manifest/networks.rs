@@ -22,6 +22,18 @@ pub(super) struct Declared {
     pub(super) places: PerFamily<Span>,
 }
 
+impl Declared {
+    /// Whether fleet makes it.
+    pub(super) fn is_own(&self) -> bool {
+        self.keys.way.outer().is_none()
+    }
+
+    /// Whether some subnet of it comes from the fleet's name.
+    fn is_derived(&self) -> bool {
+        self.keys.subnet.is_absent() || self.keys.subnet6.value().is_some_and(|subnet| *subnet == Subnet6::Auto)
+    }
+}
+
 /// Reads them from the fleet file's own `section`: the default one first, whether it is written or not.
 pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> Vec<Declared> {
     let containers = section.entry("containers").map(|entry| entry.key.span).unwrap_or_default();
@@ -74,16 +86,17 @@ pub(super) struct Resolved {
 }
 
 /// The networks of the fleet `fleet`, all that is not given being derived. `used` are those that some container is on.
-/// `None` if there is a finding about one.
+/// Without those that there is a finding about, or that nothing is known of because the fleet itself is not `is_named`.
 pub(super) fn resolve(
     reader: &mut Reader,
     declared: &[Declared],
     fleet: &FleetName,
     scope: &str,
     used: &BTreeSet<&str>,
-) -> Option<Resolved> {
+    is_named: bool,
+) -> Resolved {
     let outer = declared.iter().filter_map(|network| outer(reader, network)).collect();
-    let declared = || declared.iter().filter(|network| network.keys.way.outer().is_none());
+    let declared = || declared.iter().filter(|network| network.is_own());
     let mut taken = Taken::default();
     for network in declared() {
         let subnet6 = network.keys.subnet6.value().and_then(|subnet| match subnet {
@@ -98,12 +111,19 @@ pub(super) fn resolve(
     let mut specs: Vec<NetworkSpec> = Vec::new();
     for network in declared() {
         let is_used = used.contains(network.name.as_str());
-        let subnet = taken.subnet(reader, fleet, network, is_used)?;
+        if !is_named && network.is_derived() {
+            continue;
+        }
+        let subnet = taken.subnet(reader, fleet, network, is_used);
         let subnet6 = match &network.keys.subnet6 {
-            Setting::Wrong => return None,
+            Setting::Wrong => continue,
             Setting::Absent => None,
-            Setting::Given(_) => Some(taken.subnet6(reader, fleet, network, is_used)?),
+            Setting::Given(_) => match taken.subnet6(reader, fleet, network, is_used) {
+                None => continue,
+                some => some,
+            },
         };
+        let Some(subnet) = subnet else { continue };
         let spec = network.keys.spec(fleet, &network.name, scope, subnet, subnet6);
         if let Some(other) = specs.iter().find(|other| other.bridge == spec.bridge) {
             let message =
@@ -112,7 +132,7 @@ pub(super) fn resolve(
         }
         specs.push(spec);
     }
-    Some(Resolved { own: specs, outer })
+    Resolved { own: specs, outer }
 }
 
 /// The subnets that networks of the fleet have.

@@ -209,7 +209,12 @@ impl Reader {
     }
 }
 
-/// Where a finding about the list item `node` points: at it, or, if it is nowhere, at the list's `place`.
+/// Where a finding about the list item `node` points: at it; at the first key of one that is spread over lines; or, if it
+/// is nowhere, at the list's `place`.
 pub(super) fn item_place(place: Span, node: &Node) -> Span {
-    if node.span.length > 0 { node.span } else { place }
+    match &node.value {
+        _ if node.span.length > 0 => node.span,
+        Value::Mapping(entries) => entries.first().map_or(place, |entry| entry.key.span),
+        Value::Scalar(_) | Value::Empty | Value::List(_) | Value::Broken => place,
+    }
 }

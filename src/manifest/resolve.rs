@@ -10,7 +10,6 @@ use super::address::{self, Addresses};
 use super::container::{self, Group};
 use super::findings::Complaint;
 use super::keys;
-use super::layer::Layer;
 use super::links::LinkKeys;
 use super::network::{derivation, hex};
 use super::networks::{self, Resolved};
@@ -18,11 +17,10 @@ use super::node::{Node, Span, Value};
 use super::ports::check_ports;
 use super::reader::{Reader, Section, Setting};
 use super::remotes::Remotes;
-use super::scalar;
+use super::{scalar, whole};
 use crate::model::{
-    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, Init, IpFamily, LinkSpec, LinkWay,
-    MacAddress, MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, PerFamily, PortForward, PortMode,
-    native_architecture,
+    ContainerName, ContainerSpec, Fleet, FleetName, GuestSpec, ImageSource, IpFamily, LinkSpec, LinkWay, MacAddress,
+    MachineId, Member, NetworkName, NetworkSpec, OuterNetwork, PerFamily, PortForward, PortMode, native_architecture,
 };
 
 /// Seconds that an init gets to shut down when nothing is said: a third of systemd's own patience with one service, and
@@ -44,22 +42,21 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     Remotes::read(reader, &section);
     let templates = templates(reader, &section);
     let groups = container::groups(reader, &section, prefix.value().map_or("", String::as_str));
-    check_groups(reader, &groups);
+    whole::check_groups(reader, &groups);
+    whole::check_hostnames(reader, &groups);
 
     let used: BTreeSet<&str> =
         groups.iter().flat_map(|group| &group.links).map(|link| link.network.value.as_str()).collect();
     for link in groups.iter().flat_map(|group| &group.links) {
         networks::check_name(reader, &declared, &link.network.value, link.network.span);
     }
-    if name.is_none() && declared.iter().any(|network| network.keys.subnet.is_absent()) {
-        return None;
-    }
+    let is_named = name.is_some();
     // Without a name the rest is still checked, as if there were one.
     let name = name.unwrap_or_else(|| "unnamed".parse().expect("the word is a name"));
-    check_macs(reader, &name, &groups);
+    whole::check_macs(reader, &name, &groups);
     check_ports(reader, &groups);
-    let Resolved { own: networks, outer } = networks::resolve(reader, &declared, &name, scope, &used)?;
-    check_reach(reader, &groups, &networks, &outer);
+    let Resolved { own: networks, outer } = networks::resolve(reader, &declared, &name, scope, &used, is_named);
+    whole::check_reach(reader, &groups, &declared, &networks, &outer);
     let mut addresses: BTreeMap<NetworkName, PerFamily<Addresses>> = BTreeMap::new();
     for network in &networks {
         let places = declared.iter().find(|declared| declared.name == network.name).map(|declared| declared.places);
@@ -81,7 +78,8 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         .iter()
         .flat_map(|group| group.names.iter().map(|name| site.container(group, name)))
         .collect::<Option<_>>()?;
-    let members = containers.iter().map(|container| member(&name, container)).collect();
+    whole::check_templates(reader, &section, &name, &groups, &containers);
+    let members = members(&name, &containers);
     let engine = engine.value().copied().unwrap_or_default();
     let (profiles, private_keys) = (profiles(&groups), std::mem::take(&mut reader.private_keys));
     let file = file.to_owned();
@@ -160,126 +158,8 @@ fn templates(reader: &mut Reader, section: &Section<'_>) -> BTreeMap<String, Str
     templates
 }
 
-/// Finds what only shows when all layers of a container lie on each other.
-fn check_groups(reader: &mut Reader, groups: &[Group]) {
-    for group in groups {
-        let (key, keys) = (&group.key, &group.keys);
-        keys.security.check(reader, group.is_on_host_network);
-        check_entrypoint(reader, keys);
-        check_arch(reader, keys);
-        if keys.image.is_absent() {
-            let complaint = Complaint::new(format!("the container `{}` has neither `distro` nor `image`", key.value));
-            reader.complain(key.span, complaint.hint("write `distro: debian/12` or `image: file:PATH`"));
-        }
-        if group.names.len() > 1 {
-            let macs = group.links.iter().map(|link| ("mac", link.mac.given().map(|mac| mac.span)));
-            let hostname = ("hostname", keys.hostname.given().map(|name| name.span));
-            for (name, span) in macs.chain([hostname]) {
-                if let Some(span) = span {
-                    let complaint =
-                        Complaint::new(format!("`{}` has replicas, which cannot share one `{name}`", key.value));
-                    reader.complain(span, complaint.hint(format!("leave `{name}` out: each replica gets its own")));
-                }
-            }
-        }
-    }
-}
-
-/// Finds what asks for more than the networks of a container can do.
-fn check_reach(reader: &mut Reader, groups: &[Group], own: &[NetworkSpec], outer: &[OuterNetwork]) {
-    for group in groups {
-        let name = &group.key.value;
-        let is_own = |link: &LinkKeys| own.iter().any(|network| network.name.as_str() == link.network.value);
-        if let Some(first) = group.keys.ports.value().and_then(|ports| ports.first())
-            && !group.links.iter().any(is_own)
-        {
-            let complaint =
-                Complaint::new(format!("no port of `{name}` can be published: fleet makes none of its networks"));
-            let hint = if group.is_on_host_network {
-                "leave `ports` out: what it listens on is the host's already"
-            } else {
-                "add a network of the fleet's own to `networks`"
-            };
-            reader.complain(first.span, complaint.hint(hint));
-        }
-        check_port_families(reader, group, own);
-        for link in &group.links {
-            let shared = outer.iter().find(|network| network.name.as_str() == link.network.value);
-            if let Some(OuterNetwork { way: LinkWay::Ipvlan(_), parent, .. }) = shared
-                && let Some(mac) = link.mac.given()
-            {
-                let complaint = Complaint::new(format!("an ipvlan link has the MAC address of its parent `{parent}`"));
-                reader.complain(mac.span, complaint.hint("leave `mac` out, or write `type: macvlan`"));
-            }
-        }
-    }
-}
-
-/// Finds ports that are published for IPv6 alone and lead nowhere.
-fn check_port_families(reader: &mut Reader, group: &Group, own: &[NetworkSpec]) {
-    let network = |link: &LinkKeys| own.iter().find(|network| network.name.as_str() == link.network.value);
-    let Some(network) = group.links.iter().find_map(network).filter(|network| network.subnet6.is_none()) else {
-        return;
-    };
-    let ports = group.keys.ports.value().into_iter().flatten();
-    for port in ports.filter(|port| !port.value.is_of(IpFamily::Ipv4)) {
-        let message = format!("`{}` has no IPv6 address on the network `{}`", group.key.value, network.name);
-        reader.complain(port.span, Complaint::new(message).hint("give the network a `subnet6`"));
-    }
-}
-
-/// Finds an architecture that is not the one in the image's name.
-fn check_arch(reader: &mut Reader, keys: &Layer) {
-    let Some(arch) = keys.arch.given() else { return };
-    let named = keys.image.value().and_then(|image| match image {
-        ImageSource::Bootstrap(request) if request.arch == native_architecture() => None,
-        image => image.architecture(),
-    });
-    if let Some(named) = named.filter(|named| named != &arch.value) {
-        let complaint = Complaint::new(format!("the image is named for {named}, and not for {}", arch.value));
-        reader.complain(arch.span, complaint.hint("leave one of them out"));
-    }
-}
-
-/// Finds what `init: entrypoint` does not go with.
-fn check_entrypoint(reader: &mut Reader, keys: &Layer) {
-    let Some(init) = keys.init.given().filter(|init| init.value == Init::Entrypoint) else { return };
-    if keys.security.is_privileged() {
-        let complaint = Complaint::new("`init: entrypoint` and `privileged: true` exclude each other");
-        let hint = "leave one of them out: a privileged container could reach the init, which is fleet's own program";
-        reader.complain(init.span, complaint.hint(hint));
-    }
-    let is_of_registry = |image: &ImageSource| match image {
-        ImageSource::Distro(distro) => distro.name.repository().is_some(),
-        ImageSource::Busybox | ImageSource::File { .. } | ImageSource::Https { .. } | ImageSource::Bootstrap(_) => {
-            false
-        }
-    };
-    if keys.image.value().is_some_and(|image| !is_of_registry(image)) {
-        let complaint = Complaint::new("only an image of a registry names the program that it is made for");
-        reader.complain(init.span, complaint.hint("name the program with `init: /path`, or leave `init` out"));
-    }
-}
-
-/// Finds link-layer addresses that two links have: a bridge tells its ports apart by nothing else. Replicas with
-/// a given one are a finding already.
-fn check_macs(reader: &mut Reader, fleet: &FleetName, groups: &[Group]) {
-    let mut seen: HashMap<MacAddress, (&ContainerName, Option<Span>)> = HashMap::new();
-    for (group, link) in groups.iter().flat_map(|group| group.links.iter().map(move |link| (group, link))) {
-        let given = link.mac.given().map(|mac| mac.span);
-        let names = if given.is_some() { group.names.get(..1).unwrap_or_default() } else { &group.names };
-        for name in names {
-            let mac = mac(fleet, link, name);
-            let Some((other, other_given)) = seen.insert(mac, (name, given)) else { continue };
-            // A clash of two derived ones is a name that is there twice, and a finding already.
-            if let Some(place) = given.or(other_given) {
-                reader.complain(place, format!("`{other}` and `{name}` have the same MAC address {mac}"));
-            }
-        }
-    }
-}
-
-fn mac(fleet: &FleetName, link: &LinkKeys, name: &ContainerName) -> MacAddress {
+/// The link-layer address of `link` of the container `name`.
+pub(super) fn mac(fleet: &FleetName, link: &LinkKeys, name: &ContainerName) -> MacAddress {
     // One that names no network there is a finding already.
     let network = link.network.value.parse().unwrap_or_default();
     let derived = || MacAddress::derive(&derivation(&["mac", fleet.as_str(), name.as_str()], &network));
@@ -415,15 +295,23 @@ impl Site<'_> {
     }
 }
 
-/// What `container` is to the others.
-fn member(fleet: &FleetName, container: &ContainerSpec) -> Member {
-    let name = container.name.as_str();
-    let hostname = container.guest.hostname.as_str();
-    let label = hostname.split_once('.').map_or(hostname, |(label, _)| label);
-    let mut names = vec![label.to_owned()];
-    if name != label {
-        names.push(name.to_owned());
+/// What `containers` are to each other. A first label of a host name that others have too leads to none of them.
+fn members(fleet: &FleetName, containers: &[ContainerSpec]) -> Vec<Member> {
+    let label = |container: &ContainerSpec| {
+        let hostname = &container.guest.hostname;
+        hostname.split_once('.').map_or(hostname.as_str(), |(label, _)| label).to_owned()
+    };
+    let mut claims: HashMap<String, usize> = HashMap::new();
+    for container in containers {
+        for name in BTreeSet::from([label(container), container.name.to_string()]) {
+            *claims.entry(name).or_default() += 1;
+        }
     }
-    names.push(format!("{name}.{fleet}"));
-    Member { names, addresses: container.addresses_by_network() }
+    let member = |container: &ContainerSpec| {
+        let (name, label) = (container.name.as_str(), label(container));
+        let own_label = (label != name && claims.get(&label) == Some(&1)).then_some(label);
+        let names = own_label.into_iter().chain([name.to_owned(), format!("{name}.{fleet}")]);
+        Member { names: names.collect(), addresses: container.addresses_by_network() }
+    };
+    containers.iter().map(member).collect()
 }

@@ -59,6 +59,15 @@ impl TemplateError {
         TemplateError::Render { name, line, column, reason }
     }
 
+    /// The name of the template.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            TemplateError::Unknown { name } => name,
+            TemplateError::Syntax { name, .. } | TemplateError::Render { name, .. } => name.as_str(),
+        }
+    }
+
     /// What the user can do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

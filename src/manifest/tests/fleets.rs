@@ -349,7 +349,7 @@ fn keys_and_templates_are_read_beside_the_fleet_file() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let keys = include_str!("../testdata/keys.pub");
     fs::write(directory.path().join("all.pub"), format!("# a comment\n\n{keys}")).expect("it can be written");
-    fs::write(directory.path().join("hosts.hbs"), "{{own}}").expect("it can be written");
+    fs::write(directory.path().join("hosts.hbs"), "{{hostname}}").expect("it can be written");
     let first = keys.lines().next().expect("there is one");
     let text = format!(
         "fleet: dev\ntemplates: {{hosts: hosts.hbs}}\ncontainers:\n  a:\n    distro: busybox\n    ssh_keys:\n    - all.pub\n    - {first}\n    users: [{{name: dev, ssh_keys: [./all.pub]}}]\n"
@@ -359,7 +359,7 @@ fn keys_and_templates_are_read_beside_the_fleet_file() {
     let expected: Vec<&str> = keys.lines().chain([first]).collect();
     assert_eq!(guest.ssh_keys, expected);
     assert_eq!(guest.users[0].ssh_keys, keys.lines().collect::<Vec<_>>());
-    assert_eq!(guest.templates["hosts"], "{{own}}");
+    assert_eq!(guest.templates["hosts"], "{{hostname}}");
 }
 
 #[test]

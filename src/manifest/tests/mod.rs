@@ -1,6 +1,7 @@
 //! Whole fleet files.
 
 mod access;
+mod across;
 mod findings;
 mod fleets;
 mod ipv6;
