@@ -121,6 +121,45 @@ fn what_killed_writers_left_goes_with_the_next_apply() {
 }
 
 #[test]
+fn what_another_version_wrote_is_not_taken_for_nothing() {
+    let trial = Trial::new();
+    let world = &trial.world;
+    let pids = world.pids();
+    let edited = |file: &str, from: &str, to: &str| {
+        let path = world.root().join(file);
+        let text = fs::read_to_string(&path).expect("it is there");
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).expect("written");
+        move || fs::write(path, text).expect("written")
+    };
+
+    // Nobody knows whether it runs, and it does.
+    let restore = edited("run/containers/trial-1/state.json", "\"init_kind\":\"busybox\"", "\"init_kind\":\"later\"");
+    for verb in [&["stop", "web"][..], &["apply", "-y"], &["destroy", "-y"]] {
+        let refused = world.fleet(verb).expect(1).stderr;
+        assert!(refused.contains("is not what this version of fleet writes"), "{refused}");
+    }
+    restore();
+    assert_eq!(world.pids(), pids);
+
+    // What it stands on is in use.
+    let restore = edited("lxc/trial-1/fleet.json", "\"engine\": \"native\"", "\"engine\": \"later\"");
+    world.fleet(&["stop", "trial-2"]).expect(0);
+    let refused = world.fleet(&["plan"]).expect(1);
+    assert!(refused.stderr.contains("a container `trial-1` exists that fleet did not make"), "{refused:?}");
+    world.fleet(&["image", "prune"]).expect(0);
+    restore();
+    assert_eq!(world.pids().get("trial-1"), pids.get("trial-1"));
+    trial.finish("restored");
+    assert_eq!(world.pids().get("trial-1"), pids.get("trial-1"));
+    let restore = edited("lxc/trial-1/fleet.json", "\"image\": \"e", "\"picture\": \"e");
+    let refused = world.fleet(&["image", "prune"]).expect(1).stderr;
+    assert!(refused.contains("cannot tell which images are in use"), "{refused}");
+    restore();
+    world.destroy();
+}
+
+#[test]
 fn what_a_test_left_that_was_killed_does_not_disturb_the_next_one() {
     let killed = World::new();
     let before = (world::links(), world::traffic());

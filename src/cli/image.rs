@@ -12,7 +12,7 @@ use super::image_pull;
 use super::installation::{Installation, engine_failed};
 use super::privilege::require_root;
 use crate::image::{ImageError, Images, StoredImage};
-use crate::model::{Bytes, ContainerRecord, EngineKind, ImageDigest, Ownership};
+use crate::model::{Bytes, ContainerRecord, EngineKind, Ownership};
 use crate::report::{Format, table};
 
 /// Look at the image store, or tidy it up
@@ -168,7 +168,7 @@ fn prune(session: &Session) -> Result<Exit, CliError> {
     // An apply under way has images that no container stands on yet.
     let _lock = take_lock(session, "image prune")?;
     let installation = Installation::read_only(&session.layout)?;
-    let used: Vec<ImageDigest> = records(&installation)?.into_iter().map(|record| record.image).collect();
+    let used = installation.engine(EngineKind::Native).images_in_use().map_err(|error| engine_failed(&error))?;
     let removed = installation.images.prune(&used).map_err(|error| image_failed(&error))?;
     for digest in &removed {
         session.console.note(&format!("{}: removed", digest.short()));

@@ -5,7 +5,7 @@
 
 pub mod native;
 
-use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState};
+use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState, ImageDigest};
 use crate::sys::RootDir;
 
 /// An operation of an engine that failed: what, on what, and why.
@@ -58,6 +58,9 @@ pub trait Prepared: Send {
 pub trait Engine: Send + Sync {
     /// Reads back every container in fleet's directory, foreign ones too. Changes nothing.
     fn inspect(&self) -> Result<Vec<ContainerState>, EngineError>;
+
+    /// The images that containers stand on, those too that another version of fleet recorded.
+    fn images_in_use(&self) -> Result<Vec<ImageDigest>, EngineError>;
 
     /// What this host lacks to run `containers`: what is missing, and the fix. Empty on a capable host.
     fn lacks(&self, containers: &[ContainerSpec]) -> Vec<(String, String)>;

@@ -6,15 +6,17 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+
 use super::cgroup::{Group, Hierarchies};
 use super::given::{given, open_namespace};
 use super::mounted::read_back;
 use super::paths::ContainerPaths;
-use super::run_state::{ProcessId, RunFile, load_json};
+use super::run_state::{ProcessId, RunFile, load, load_json, not_understood};
 use super::stop::wait_for_end;
 use crate::model::{
-    ContainerName, ContainerRecord, ContainerSpec, ContainerState, GuestNetwork, MonitorState, Ownership, Restarting,
-    RunState, Running,
+    ContainerName, ContainerRecord, ContainerSpec, ContainerState, GuestNetwork, ImageDigest, MonitorState, Ownership,
+    Restarting, RunState, Running,
 };
 use crate::network::read_guest_links;
 use crate::store::Layout;
@@ -25,6 +27,23 @@ pub(super) fn inspect(
     hierarchies: &Hierarchies,
     group_parent: &str,
 ) -> io::Result<Vec<ContainerState>> {
+    let inspected = names(layout)?.into_iter().map(|name| {
+        let group = Group::new(hierarchies, group_parent, name.as_str());
+        inspect_one(layout, name, &group)
+    });
+    let (mut states, inits): (Vec<_>, Vec<_>) = inspected.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+    let read = read_guest_links(&inits, |init: &Option<ProcessId>| open_namespace((*init)?));
+    for (state, links) in states.iter_mut().zip(read) {
+        if let RunState::Running(running) = &mut state.run {
+            running.network =
+                running.network.take().zip(links).map(|(network, links)| GuestNetwork { links, ..network });
+        }
+    }
+    Ok(states)
+}
+
+/// The names of all containers under `layout`, foreign ones too, sorted.
+fn names(layout: &Layout) -> io::Result<Vec<ContainerName>> {
     let entries = match fs::read_dir(layout.containers()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -42,25 +61,35 @@ pub(super) fn inspect(
         }
     }
     names.sort();
-    let inspected = names.into_iter().map(|name| {
-        let group = Group::new(hierarchies, group_parent, name.as_str());
-        inspect_one(layout, name, &group)
-    });
-    let (mut states, inits): (Vec<_>, Vec<_>) = inspected.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
-    let read = read_guest_links(&inits, |init: &Option<ProcessId>| open_namespace((*init)?));
-    for (state, links) in states.iter_mut().zip(read) {
-        if let RunState::Running(running) = &mut state.run {
-            running.network =
-                running.network.take().zip(links).map(|(network, links)| GuestNetwork { links, ..network });
-        }
+    Ok(names)
+}
+
+/// The images that the containers under `layout` stand on, those of records that only another version understands too.
+pub(super) fn images_in_use(layout: &Layout) -> io::Result<Vec<ImageDigest>> {
+    /// What every version writes.
+    #[derive(Deserialize)]
+    struct OnImage {
+        image: ImageDigest,
     }
-    Ok(states)
+    let mut images = Vec::new();
+    for name in names(layout)? {
+        let path = ContainerPaths::finished(layout, &name).record();
+        let Some(text) = load(&path)? else { continue };
+        let record: OnImage = serde_json::from_slice(&text).map_err(|error| not_understood(&path, &error))?;
+        images.push(record.image);
+    }
+    Ok(images)
 }
 
 /// The container, but for the links in its network namespace, and the process that is in it, if it has one of its own.
 fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> io::Result<(ContainerState, Option<ProcessId>)> {
     let paths = ContainerPaths::finished(layout, &name);
-    let Some(record) = load_record(&paths.record())? else {
+    // Of another version's it is no less somebody else's.
+    let record = match load_record(&paths.record()) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+        other => other?,
+    };
+    let Some(record) = record else {
         let state = ContainerState { name, ownership: Ownership::Foreign, run: RunState::Stopped, last_exit: None };
         return Ok((state, None));
     };
@@ -108,9 +137,11 @@ fn load_settled(path: &Path) -> io::Result<Option<RunFile>> {
     }
 }
 
-/// The record at `path`; `None` if there is none, or none of ours.
+/// The record at `path`; `None` if there is none, or none of ours. Of another version's, or a damaged one, the error is
+/// `InvalidData`.
 pub(super) fn load_record(path: &Path) -> io::Result<Option<ContainerRecord>> {
-    load_json(path)
+    let Some(text) = load(path)? else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).map_err(|error| not_understood(path, &error))
 }
 
 fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running {

@@ -130,6 +130,11 @@ impl Engine for NativeEngine {
             .map_err(|error| EngineError::because("cannot read the containers of this host", error))
     }
 
+    fn images_in_use(&self) -> Result<Vec<ImageDigest>, EngineError> {
+        inspect::images_in_use(&self.layout)
+            .map_err(|error| EngineError::because("cannot tell which images are in use", error))
+    }
+
     fn create(&self, record: &ContainerRecord) -> Result<(), EngineError> {
         let name = &record.spec.name;
         files::create(&self.layout, name)

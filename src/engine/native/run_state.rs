@@ -46,13 +46,24 @@ impl ProcessId {
     }
 }
 
-/// What is written at `path`; `None` if that is absent, broken or closed to us. What else cannot be read is there all the
-/// same, and with it what it tells of.
-pub(super) fn load_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+/// The text at `path`; `None` if it is absent, empty or closed to us. What else cannot be read is there all the same, and
+/// with it what it tells of.
+pub(super) fn load(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Err(error) if is_absent(error.kind()) => Ok(None),
-        text => Ok(serde_json::from_slice(&text?).ok()),
+        text => Ok(Some(text?).filter(|text| !text.is_empty())),
     }
+}
+
+/// What is written at `path`; `None` if that is absent, broken or closed to us.
+pub(super) fn load_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    Ok(load(path)?.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+/// What is said of a file that is there, and tells of something that is there, in words that this program does not know.
+pub(super) fn not_understood(path: &Path, error: &serde_json::Error) -> io::Error {
+    let message = format!("`{}` is not what this version of fleet writes: {error}", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 fn is_absent(error: io::ErrorKind) -> bool {
@@ -77,6 +88,12 @@ pub(super) struct RunFile {
     pub(super) next_start_s: Option<u64>,
 }
 
+/// What every version writes of it.
+#[derive(Debug, Deserialize)]
+struct OfBoot {
+    boot_id: String,
+}
+
 impl RunFile {
     /// Reads `path`; `None` if it is absent, broken, of an earlier boot, or its init has ended.
     pub(super) fn load_running(path: &Path) -> io::Result<Option<RunFile>> {
@@ -88,9 +105,16 @@ impl RunFile {
         Ok(RunFile::load(path)?.filter(|file| file.monitor.is_alive() || file.init.is_alive()))
     }
 
+    /// One that a power cut left broken is of an earlier boot.
     fn load(path: &Path) -> io::Result<Option<RunFile>> {
         let this_boot = boot_id()?;
-        Ok(load_json(path)?.filter(|file: &RunFile| file.boot_id == this_boot))
+        let Some(text) = load(path)? else { return Ok(None) };
+        match serde_json::from_slice::<OfBoot>(&text) {
+            Ok(file) if file.boot_id == this_boot => {
+                serde_json::from_slice(&text).map(Some).map_err(|error| not_understood(path, &error))
+            }
+            Ok(_) | Err(_) => Ok(None),
+        }
     }
 
     /// Writes it to `path`.
