@@ -26,18 +26,20 @@ enum Verb {
     /// An apply that finds all as it should be: no guest may end by that.
     Nothing,
     Change,
-    Restart,
+    Stop,
+    Start,
     Creation,
     Destruction,
 }
 
-const VERBS: [Verb; 5] = [Verb::Nothing, Verb::Change, Verb::Restart, Verb::Creation, Verb::Destruction];
+const VERBS: [Verb; 6] = [Verb::Nothing, Verb::Change, Verb::Stop, Verb::Start, Verb::Creation, Verb::Destruction];
 
 impl Verb {
     fn arguments(self) -> &'static [&'static str] {
         match self {
             Verb::Nothing | Verb::Change | Verb::Creation => &["apply", "-y"],
-            Verb::Restart => &["restart", "trial-1"],
+            Verb::Stop => &["stop", "trial-1"],
+            Verb::Start => &["start", "trial-1"],
             Verb::Destruction => &["destroy", "-y"],
         }
     }
@@ -104,15 +106,18 @@ fn disturb_each(trial: &Trial, what: &str, verb: Verb, call: &str) -> usize {
         match verb {
             Verb::Change => drop(world.write(&changed())),
             Verb::Creation => world.destroy(),
-            Verb::Nothing | Verb::Restart | Verb::Destruction => {}
+            Verb::Start => drop(world.fleet(&["stop", "trial-1"]).expect(0)),
+            Verb::Nothing | Verb::Stop | Verb::Destruction => {}
         }
         let pids = world.pids();
         let Disturbed { was_met, status, stderr } = disturb(world, verb.arguments(), call, what, *number);
         assert!(!stderr.contains("panicked"), "{when}: {stderr}");
-        if verb == Verb::Destruction {
-            world.destroy();
-        } else if status == Some(0) {
-            assert_eq!(world.changes(), 0, "{when}: {stderr}");
+        assert_ne!(status, Some(64), "{when}: {stderr}");
+        match verb {
+            Verb::Destruction => world.destroy(),
+            Verb::Stop if status == Some(0) => assert_eq!(world.state("trial-1"), "stopped", "{when}: {stderr}"),
+            _ if status == Some(0) => assert_eq!(world.changes(), 0, "{when}: {stderr}"),
+            _ => {}
         }
         trial.finish(&when);
         if verb == Verb::Nothing {
