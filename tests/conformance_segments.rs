@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nets::Net;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use world::{World, eventually, host};
 
 /// A fleet of `count`, two on a bridge, `wide-N` at `10.213.66.(10 + N)`. The last publishes a port.
@@ -252,16 +253,27 @@ fn answered(crowd: &BTreeMap<String, u64>, address: impl Fn(usize) -> String) ->
     pings.into_iter().filter_map(|mut ping| ping.wait().ok()).filter(ExitStatus::success).count()
 }
 
+/// As a shell has them that nobody has told otherwise.
+fn apply_with_few_descriptors(world: &World) {
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(1024), ..before }).expect("it is lower");
+    let applied = world.fleet(&["apply"]);
+    setrlimit(Resource::Nofile, before).expect("it was so");
+    applied.expect(0);
+}
+
 #[test]
 #[ignore = "1100 containers take minutes; `make test-all` runs it"]
 fn more_members_than_a_bridge_has_ports_are_on_one_network() {
     let world = World::new();
     let outside = Net::outside();
     let _seen = outside.serve("outside", "0.0.0.0:8090");
-    world.write(&crowd(1000)).fleet(&["apply"]).expect(0);
+    world.write(&crowd(1000));
+    apply_with_few_descriptors(&world);
     assert_eq!(segments(), Vec::<String>::new());
     let before = world.pids();
-    world.write(&crowd(1100)).fleet(&["apply"]).expect(0);
+    world.write(&crowd(1100));
+    apply_with_few_descriptors(&world);
     assert_eq!((world.changes(), segments().len()), (0, 1));
     let now = world.pids();
     assert_eq!(now.len(), 1100, "all run");

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Gate(mpsc::UnboundedSender<oneshot::Sender<()>>);
 
 impl Gate {
-    /// Waits until every other step that could make progress without waiting here has done so; fetching of images
-    /// does not count. While it waits the step takes no job's place.
+    /// Waits until every other step that could make progress without waiting here has done so, or until too many wait;
+    /// fetching of images does not count. While it waits the step takes no job's place.
     pub async fn pass(&self) {
         let (opened, open) = oneshot::channel();
         // Without anybody who could open it, the gate is open.

@@ -29,6 +29,10 @@ use crate::model::{Event, Outcome, Plan, Step, StepFailure, StepResult};
 use gate::GateKeeper;
 use schedule::Schedule;
 
+/// As many steps wait at the gate at most: each has a socket meanwhile, and a process may often have no more than 1024
+/// descriptors (`RLIMIT_NOFILE`, getrlimit(2)).
+const MOST_WAITING: usize = 500;
+
 /// Does single steps.
 pub trait Perform: Send + Sync + 'static {
     /// Does `step`; returns remarks for the user. Called for each step at most once, from several tasks. What has to
@@ -38,7 +42,7 @@ pub trait Perform: Send + Sync + 'static {
 
 /// Runs `plan` with at most `jobs` steps at a time, and at most two that fetch an image. Of the steps that may begin,
 /// the first of the plan begins first. Steps that wait at the [`Gate`] do not count; it opens when nothing else but
-/// fetches can be done.
+/// fetches can be done, or when some hundreds wait.
 ///
 /// When a step fails, or panics, those that wait for it are skipped and the rest goes on. When `stop` becomes true no
 /// further step begins and the running ones are finished. A plan with conflicts is not run: all its steps are skipped.
@@ -70,7 +74,7 @@ pub async fn converge(
         if tasks.running() == 0 {
             break;
         }
-        if tasks.running() - gate.waiting() == schedule.fetching() {
+        if tasks.running() - gate.waiting() == schedule.fetching() || gate.waiting() >= MOST_WAITING {
             gate.open();
         }
         tokio::select! {

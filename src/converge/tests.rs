@@ -26,6 +26,8 @@ struct Watched {
     now: BTreeSet<StepId>,
     most: usize,
     most_fetches: usize,
+    waiting: usize,
+    most_waiting: usize,
     /// The order in which steps went past everything but their ends.
     passed: Vec<StepId>,
 }
@@ -56,8 +58,14 @@ impl Perform for Probe {
             tokio::task::yield_now().await;
         }
         if step.id.0.starts_with("stop:") {
-            self.watched().now.remove(&step.id);
+            {
+                let mut watched = self.watched();
+                watched.now.remove(&step.id);
+                watched.waiting += 1;
+                watched.most_waiting = watched.most_waiting.max(watched.waiting);
+            }
             gate.pass().await;
+            self.watched().waiting -= 1;
             self.watched().passed.push(step.id.clone());
             return Ok(Vec::new());
         }
@@ -256,4 +264,14 @@ fn a_stop_that_cannot_come_any_more_is_not_waited_for() {
     let (_, stop) = watch::channel(false);
     let (_, outcome, _) = run_until(&["start:a"], 2, Probe::default(), stop);
     assert_eq!(words(&outcome.done), "start:a");
+}
+
+#[test]
+fn no_more_wait_at_the_gate_than_a_process_has_descriptors_for() {
+    let steps: Vec<String> = (0..1200).map(|number| format!("stop:c-{number}")).collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    let (_, outcome, probe) = run(&steps, 64, Probe::default());
+    assert_eq!(outcome.done.len(), 1200);
+    let most = probe.watched().most_waiting;
+    assert!((500..=500 + 64).contains(&most), "{most} waited");
 }
