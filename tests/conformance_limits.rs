@@ -151,7 +151,7 @@ fn a_fork_bomb_stays_in_its_container_and_its_neighbour_answers() {
     world.sh("bounded-1", &format!("echo \"{bomb}\" > /bomb; /bin/sh /bomb >/dev/null 2>/refused &"));
     let pids = |name: &str, file: &str, key: &str| number(&world, name, ("pids", file, key));
     // Kernels before 6.11 count what was refused in the group where it was tried, not where the limit is.
-    let refused = || world.fleet(&["exec", "bounded-1", "--", "grep", "-c", "fork", "/refused"]).stdout;
+    let refused = || world.fleet(&["exec", "bounded-1", "--", "grep", "-c", "fork", "/refused"]).expect(0).stdout;
     eventually("it was refused more", || refused().trim().parse().is_ok_and(|times: u64| times > 20));
     assert_eq!(pids("bounded-1", "pids.max", ""), 40);
     // What was moved in from outside, a command that enters, is counted and not refused.
@@ -161,6 +161,25 @@ fn a_fork_bomb_stays_in_its_container_and_its_neighbour_answers() {
     assert_eq!(world.state("bounded-1"), "running");
     // It does not keep the container from being stopped either.
     world.fleet(&["stop", "bounded-1"]).expect(0);
+    world.destroy();
+}
+
+#[test]
+fn a_command_enters_a_container_that_has_as_many_processes_as_it_may() {
+    let world = World::new();
+    world.write(&fleet("memory: 64MiB, pids: 20")).fleet(&["apply"]).expect(0);
+    // A shell that cannot fork ends.
+    let fill = "while :; do sleep 1000 & done";
+    world.fleet(&["exec", "bounded-1", "--", "/bin/sh", "-c", &format!("({fill}) >/dev/null 2>&1")]);
+    let current = || number(&world, "bounded-1", ("pids", "pids.current", ""));
+    // Two went with the command that made them.
+    world.write(&fleet("memory: 64MiB, pids: 18")).fleet(&["apply"]).expect(0);
+    assert_eq!(current(), 18);
+    assert_eq!(world.sh("bounded-1", "read word; echo \"fine $word\""), "fine \n");
+    let counted = world.fleet(&["exec", "bounded-1", "--", "cat", "/proc/self/cgroup"]).expect(0).stdout;
+    assert!(counted.lines().all(|line| line.ends_with(":/") || line == "0::/fleet.exec"), "{counted}");
+    world.fleet(&["exec", "bounded-1", "--", "killall", "sleep"]).expect(0);
+    eventually("there is room", || current() < 18);
     world.destroy();
 }
 

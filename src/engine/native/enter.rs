@@ -1,6 +1,7 @@
 //! The process between the caller, who stays outside, and a command: it enters the container's groups and namespaces,
 //! has a child execute the command, since a pid namespace takes in only children, and waits for it.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -38,25 +39,37 @@ pub(super) struct Entrance<'a> {
     pub(super) with_terminal: bool,
 }
 
+/// How a command gets into the groups that count the container's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It is made there.
+    Made,
+    /// It moves there, which takes longer, and is not refused where the container has as many processes as it may.
+    Moved,
+}
+
 /// Runs the command; returns its exit status, 128 plus the number of the signal if one ended it. Signals that are
 /// forwarded are blocked.
-pub(super) fn enter_and_wait(entrance: &Entrance<'_>, socket: &MessageSocket) -> u8 {
-    let failed = |what: &str, error: io::Error| {
-        let refusal = NotExecuted { status: OWN_FAILURE, words: format!("cannot {what}: {error}") };
+pub(super) fn enter_and_wait(entrance: &Entrance<'_>, way: Way, socket: &MessageSocket) -> u8 {
+    let failed = |what: &str, error: &io::Error| {
+        let is_full = error.kind() == io::ErrorKind::WouldBlock;
+        let refusal = NotExecuted { status: OWN_FAILURE, words: format!("cannot {what}: {error}"), is_full };
         // A caller that is gone needs no reason.
         let _ = say(socket, &FromInside::NotExecuted(refusal), &[]);
         OWN_FAILURE
     };
-    if let Err(error) = enter(entrance) {
-        return failed("enter the container", error);
-    }
-    match fork(|| execute(entrance, socket)).and_then(wait) {
+    let groups = match enter(entrance, way) {
+        Ok(groups) => groups,
+        Err(error) => return failed("enter the container", &error),
+    };
+    match fork(|| execute(entrance, &groups, socket)).and_then(wait) {
         Ok(status) => status,
-        Err(error) => failed("make a process in the container", error),
+        Err(error) => failed("make a process in the container", &error),
     }
 }
 
-fn enter(entrance: &Entrance<'_>) -> io::Result<()> {
+/// Enters; returns the files through which the command has yet to enter the groups that are left.
+fn enter(entrance: &Entrance<'_>, way: Way) -> io::Result<Vec<File>> {
     // What is typed at the user's terminal reaches the caller alone, who passes it on.
     rustix::process::setsid()?;
     // Inside, the guest could otherwise reach this process through /proc, and with it the host (CVE-2019-5736).
@@ -65,8 +78,15 @@ fn enter(entrance: &Entrance<'_>) -> io::Result<()> {
     awaited.add(Signal::SIGCHLD);
     awaited.thread_block()?;
     limit_resources(entrance.security, std::process::id())?;
-    entrance.group.enter_v1()?;
-    Ok(setns(entrance.init.as_fd(), entrance.namespaces)?)
+    let groups = match way {
+        Way::Made => entrance.group.enter_v1().map(|()| Vec::new())?,
+        Way::Moved => {
+            let groups = entrance.group.open_counted()?;
+            entrance.group.enter_v1_uncounted().map(|()| groups)?
+        }
+    };
+    setns(entrance.init.as_fd(), entrance.namespaces)?;
+    Ok(groups)
 }
 
 /// Waits for the child `pid`, the first of a session of its own, and passes signals on to its process group, as a

@@ -11,7 +11,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
-use super::enter::{Entrance, OWN_FAILURE, enter_and_wait};
+use super::enter::{Entrance, OWN_FAILURE, Way, enter_and_wait};
 use super::run_state::RunFile;
 use super::running::find_running;
 use super::signals::Signals;
@@ -21,7 +21,7 @@ use super::terminal::{is_wanted, relay_pipes, relay_terminal};
 use crate::engine::EngineError;
 use crate::model::{ContainerName, GuestCommand};
 use crate::store::Layout;
-use crate::sys::{Cloned, MessageSocket, privilege_bounds};
+use crate::sys::{CloneRequest, Cloned, MessageSocket, clone_into, privilege_bounds};
 
 /// The exit status for a container that runs no command.
 const NO_CONTAINER: u8 = 1;
@@ -56,7 +56,7 @@ pub fn exec(layout: &Layout, name: &ContainerName, command: &GuestCommand) -> Re
     let entrance = entrance(&machine, &state, command).map_err(failed)?;
     match run(&entrance).map_err(failed)? {
         Ok(status) => Ok(status),
-        Err(NotExecuted { status, words }) => Err(ExecFailure { status, error: EngineError::new(words) }),
+        Err(NotExecuted { status, words, .. }) => Err(ExecFailure { status, error: EngineError::new(words) }),
     }
 }
 
@@ -97,9 +97,24 @@ fn namespaces_of(pid: u32) -> io::Result<CloneFlags> {
 }
 
 fn run(entrance: &Entrance<'_>) -> io::Result<Result<u8, NotExecuted>> {
+    let ran = run_by(entrance, Way::Made);
+    let is_full = match &ran {
+        Ok(Ok(_)) => false,
+        Ok(Err(refusal)) => refusal.is_full,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    };
+    if is_full { run_by(entrance, Way::Moved) } else { ran }
+}
+
+fn run_by(entrance: &Entrance<'_>, way: Way) -> io::Result<Result<u8, NotExecuted>> {
     let signals = Signals::block()?;
     let (ours, theirs) = MessageSocket::pair()?;
-    let Cloned { pid: between, pidfd } = entrance.group.fork_inside(|| enter_and_wait(entrance, &theirs))?;
+    let enter = || enter_and_wait(entrance, way, &theirs);
+    let made = match way {
+        Way::Made => entrance.group.fork_inside(enter),
+        Way::Moved => clone_into(CloneRequest { namespaces: 0, cgroup: None }, enter),
+    };
+    let Cloned { pid: between, pidfd } = made?;
     // With its own copy open, the caller would wait for a message of its own.
     drop(theirs);
     if let Some(status) = wait_for_word(&ours, &pidfd, &signals)? {

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
@@ -29,17 +30,19 @@ const PATH: &str = "PATH";
 #[derive(Default)]
 pub(super) struct Environment(Vec<(OsString, OsString)>);
 
-/// Becomes the command. Returns the exit status of a process that did not get there.
-pub(super) fn execute(entrance: &Entrance<'_>, socket: &MessageSocket) -> u8 {
-    let Err(refusal) = become_command(entrance, socket);
+/// Enters the groups that `groups` are the files of, and becomes the command. Returns the exit status of a process that did
+/// not get there.
+pub(super) fn execute(entrance: &Entrance<'_>, groups: &[File], socket: &MessageSocket) -> u8 {
+    let Err(refusal) = become_command(entrance, groups, socket);
     let status = refusal.status;
     // If the caller is gone, nobody is left to tell.
     let _ = say(socket, &FromInside::NotExecuted(refusal), &[]);
     status
 }
 
-fn become_command(entrance: &Entrance<'_>, socket: &MessageSocket) -> Result<Infallible, NotExecuted> {
+fn become_command(entrance: &Entrance<'_>, groups: &[File], socket: &MessageSocket) -> Result<Infallible, NotExecuted> {
     let command = entrance.command;
+    groups.iter().try_for_each(|mut group| group.write_all(b"0")).map_err(failed("enter the container's groups"))?;
     // A guest may make the steps below wait for ever: from here on signals end this process.
     default_signals().map_err(failed("reset signals"))?;
     rustix::process::setsid().map_err(failed("begin a session"))?;
@@ -63,7 +66,7 @@ fn become_command(entrance: &Entrance<'_>, socket: &MessageSocket) -> Result<Inf
 
 /// The words are cut to what a message surely holds: they may quote the caller's or the guest's at any length.
 fn refused(status: u8, words: &str) -> NotExecuted {
-    NotExecuted { status, words: words.chars().take(1000).collect() }
+    NotExecuted { status, words: words.chars().take(1000).collect(), is_full: false }
 }
 
 fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> NotExecuted {

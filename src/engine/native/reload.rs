@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitOptions, pidfd_send_signal, waitpid};
 
 use super::cgroup::Hierarchies;
-use super::enter::enter_and_wait;
+use super::enter::{Way, enter_and_wait};
 use super::exec::entrance;
 use super::failure::{StartFailure, Step as _};
 use super::launcher::{Client, Job};
@@ -53,7 +53,7 @@ fn reload(machine: &Machine) -> Result<(), StartFailure> {
     let Ok(entrance) = entrance(machine, &state, &command) else { return Ok(()) };
     let _signals = Signals::block().step(step)?;
     let (ours, theirs) = MessageSocket::pair().step(step)?;
-    let inside = machine.group.fork_inside(|| enter_and_wait(&entrance, &theirs)).step(step)?;
+    let inside = machine.group.fork_inside(|| enter_and_wait(&entrance, Way::Made, &theirs)).step(step)?;
     drop(theirs);
     let Cloned { pid, pidfd } = inside;
     // Its streams are open as long as it runs: a program that cannot write may give up.

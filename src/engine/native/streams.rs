@@ -31,6 +31,9 @@ pub(super) struct NotExecuted {
     pub(super) status: u8,
     /// Operation, object, and the system's words.
     pub(super) words: String,
+    /// Whether the container has as many processes as it may.
+    #[serde(default)]
+    pub(super) is_full: bool,
 }
 
 /// The guest's ends.

@@ -157,15 +157,9 @@ impl Group {
             clone_into(CloneRequest { namespaces: 0, cgroup: group.as_ref().map(OwnedFd::as_fd) }, &child)
         };
         let Some(dir) = self.v2_dir() else { return make(None) };
-        let visible = dir.join("guest").join(VISITORS);
-        // One that the guest made in its place may be frozen, or take no processes.
-        let is_ours = match fs::create_dir(&visible) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::symlink_metadata(&visible).is_ok_and(|metadata| metadata.uid() == 0)
-            }
-            other => other.is_ok(),
-        };
-        if is_ours && let Ok(made) = make(Some(open_group(&visible)?)) {
+        if let Some(visible) = visitors(&dir)
+            && let Ok(made) = make(Some(open_group(&visible)?))
+        {
             return Ok(made);
         }
         make(Some(open_group(&dir.join("exec"))?))
@@ -174,6 +168,21 @@ impl Group {
     /// Moves the calling, single-threaded process into the groups of version 1.
     pub(in crate::engine::native) fn enter_v1(&self) -> io::Result<()> {
         self.open_v1_tasks()?.iter_mut().try_for_each(|tasks| tasks.write_all(b"0"))
+    }
+
+    /// The same but for the group that counts processes: in there, a child of the caller's may be one too many.
+    pub(in crate::engine::native) fn enter_v1_uncounted(&self) -> io::Result<()> {
+        let counted = self.v1_dir("pids");
+        let mut dirs = self.v1_dirs().filter(|dir| Some(dir) != counted.as_ref());
+        dirs.try_for_each(|dir| fs::write(dir.join("tasks"), "0"))
+    }
+
+    /// The files through which a process moves itself into the groups that count processes, and into that of version 2: it
+    /// writes `0`. Who comes is counted and not refused (Documentation/admin-guide/cgroup-v2.rst, PID).
+    pub(in crate::engine::native) fn open_counted(&self) -> io::Result<Vec<File>> {
+        let v1 = self.v1_dir("pids").map(|dir| dir.join("tasks"));
+        let v2 = self.v2_dir().map(|dir| visitors(&dir).unwrap_or_else(|| dir.join("exec")).join("cgroup.procs"));
+        v1.into_iter().chain(v2).map(|path| OpenOptions::new().write(true).open(path)).collect()
     }
 
     /// Whether a process is in the group or below it.
@@ -233,6 +242,19 @@ impl Hierarchies {
         enable(&mount.join(parent), controllers);
         Ok(())
     }
+}
+
+/// The group of commands run from outside in the container's group `dir` of version 2, made if it is missing. `None` where
+/// the guest made one in its place: that may be frozen, or take no processes.
+fn visitors(dir: &Path) -> Option<PathBuf> {
+    let visible = dir.join("guest").join(VISITORS);
+    let is_ours = match fs::create_dir(&visible) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::symlink_metadata(&visible).is_ok_and(|metadata| metadata.uid() == 0)
+        }
+        other => other.is_ok(),
+    };
+    is_ours.then_some(visible)
 }
 
 /// Opens the directory of a group of version 2, for clone3(2).
