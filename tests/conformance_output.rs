@@ -81,6 +81,25 @@ fn a_guest_that_prints_without_end_fills_no_disk() {
     world.destroy();
 }
 
+#[test]
+fn at_a_terminal_no_command_of_one_guest_writes_the_lines_of_another() {
+    let world = two();
+    let script = format!("{} exec --all -- printf 'a\\r\\033[2Ktold-2 | forged\\n'", env!("CARGO_BIN_EXE_fleet"));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &script, "/dev/null"]).env("FLEET_ROOT", world.root()).stdin(Stdio::null());
+    terminal.env("FLEET_FILE", world.file()).env_remove("NO_COLOR");
+    let shown = ran(&terminal.output().expect("script runs")).expect(0).stdout;
+    assert!(shown.contains("told-1 | a^M^[[2Ktold-2 | forged"), "{shown:?}");
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+    // A link's name is the guest's to choose.
+    world.sh("told-1", "ip link set eth0 down; ip link set eth0 name \"$(printf 'x\\033[8m')\"");
+    let status = world.fleet(&["status"]).expect(0).stdout;
+    assert!(status.contains("x^[[8m") && !status.contains('\x1b'), "{status:?}");
+    let plan = world.fleet(&["plan"]).expect(2).stdout;
+    assert!(plan.contains("x^[[8m") && !plan.contains('\x1b'), "{plan:?}");
+    world.destroy();
+}
+
 /// Each waits for the other: one after the other they would wait for ever.
 #[test]
 fn a_command_in_many_containers_runs_in_all_at_once() {

@@ -1,7 +1,7 @@
 //! One command in many containers at the same time.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,13 +16,13 @@ use super::exec::ExecArguments;
 use super::forwarding::Forwarding;
 use super::global::Session;
 use crate::model::ContainerName;
-use crate::report::Format;
-
-/// A line that is longer comes out in pieces of this many bytes, so that a guest cannot fill this process's memory.
-const LONGEST_LINE: u64 = 64 << 10;
+use crate::report::{Console, Format, GuestText, Palette, Sink};
 
 /// So many bytes of each stream are kept for JSON; the rest is read and dropped.
 const MOST_KEPT: u64 = 16 << 20;
+
+/// So many bytes are read at a time.
+const PIECE: usize = 16 << 10;
 
 /// The exit status that tells that fleet itself failed, as in env(1).
 const OWN_FAILURE: u8 = 125;
@@ -88,7 +88,7 @@ impl Many<'_> {
             match self.session.console.format {
                 Format::Json => (OWN_FAILURE, String::new(), words),
                 Format::Text => {
-                    pass_on(words.as_bytes(), &self.prefix(name), |line| drop(io::stderr().lock().write_all(line)));
+                    pass_on(words.as_bytes(), &self.prefix(name), io::stderr(), self.session.console.stderr);
                     (OWN_FAILURE, String::new(), String::new())
                 }
             }
@@ -102,7 +102,7 @@ impl Many<'_> {
             // It came before this one's turn: nothing was begun.
             Err(signal) => return Ok((128 + signal, String::new(), String::new())),
         };
-        let (stdout, stderr) = read_both(&mut child, self.session.console.format, &self.prefix(name));
+        let (stdout, stderr) = read_both(&mut child, self.session.console, &self.prefix(name));
         Ok((status_of(child.wait()?), stdout, stderr))
     }
 
@@ -132,18 +132,19 @@ impl Many<'_> {
         child
     }
 }
+
 /// Both streams to their ends: as text for JSON, or passed on line by line.
-fn read_both(child: &mut Child, format: Format, prefix: &str) -> (String, String) {
+fn read_both(child: &mut Child, console: Console, prefix: &str) -> (String, String) {
     let stdout = child.stdout.take().expect("it was made with a pipe");
     let stderr = child.stderr.take().expect("it was made with a pipe");
-    thread::scope(|scope| match format {
+    thread::scope(|scope| match console.format {
         Format::Json => {
             let errors = scope.spawn(|| keep(stderr));
             (keep(stdout), errors.join().expect("reading does not panic"))
         }
         Format::Text => {
-            let errors = scope.spawn(|| pass_on(stderr, prefix, |line| drop(io::stderr().lock().write_all(line))));
-            pass_on(stdout, prefix, |line| drop(io::stdout().lock().write_all(line)));
+            let errors = scope.spawn(|| pass_on(stderr, prefix, io::stderr(), console.stderr));
+            pass_on(stdout, prefix, io::stdout(), console.stdout);
             errors.join().expect("reading does not panic");
             (String::new(), String::new())
         }
@@ -158,20 +159,29 @@ fn keep(mut stream: impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Hands every line of `stream` to `write` in one piece, with `prefix` before and a line end behind it.
-fn pass_on(stream: impl Read, prefix: &str, write: impl Fn(&[u8])) {
-    let mut stream = BufReader::new(stream);
+/// Writes the lines of `stream` to `to`, each in one piece with `prefix` before and a line end behind it. A terminal gets
+/// no orders from guests, which could give themselves out for others by them.
+fn pass_on(stream: impl Read, prefix: &str, to: impl Write + IsTerminal, palette: Palette) {
+    let sink = Sink::of(&to, palette);
+    pass_lines(stream, GuestText::new(Some(prefix.to_owned()), sink), to);
+}
+
+fn pass_lines(mut stream: impl Read, mut text: GuestText, mut to: impl Write) {
+    let mut piece = vec![0; PIECE];
+    // Of a stream that nobody takes any more the rest is read all the same: the command is to go on.
+    let mut write = |lines: &[u8]| {
+        // One by one, so that those of other streams come between them and not into them.
+        lines.split_inclusive(|byte| *byte == b'\n').for_each(|line| drop(to.write_all(line)));
+    };
     loop {
-        let mut line = prefix.as_bytes().to_vec();
-        match stream.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => write(&text.pass(&piece[..length])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
         }
-        if line.last() != Some(&b'\n') {
-            line.push(b'\n');
-        }
-        write(&line);
     }
+    write(&text.finish());
 }
 
 /// 128 plus the signal's number for a process that a signal ended, as in a shell.
@@ -184,11 +194,22 @@ fn status_of(ended: ExitStatus) -> u8 {
 mod tests {
     use super::*;
 
+    fn passed(stream: &[u8], sink: Sink) -> String {
+        let mut written = Vec::new();
+        pass_lines(stream, GuestText::new(Some("a | ".to_owned()), sink), &mut written);
+        String::from_utf8(written).expect("text")
+    }
+
     #[test]
     fn every_line_has_the_prefix_and_an_end() {
-        let written = Mutex::new(Vec::new());
-        pass_on(&b"one\n\ntwo"[..], "a | ", |line| written.lock().expect("one thread").extend_from_slice(line));
-        assert_eq!(String::from_utf8_lossy(&written.into_inner().expect("one thread")), "a | one\na | \na | two\n");
+        assert_eq!(passed(b"one\n\ntwo", Sink::Raw), "a | one\na | \na | two\n");
+    }
+
+    #[test]
+    fn a_pipe_gets_what_was_printed_and_a_terminal_no_orders() {
+        let forged = b"\r\x1b[2Kb | ok\n";
+        assert_eq!(passed(forged, Sink::Raw), "a | \r\x1b[2Kb | ok\n");
+        assert_eq!(passed(forged, Sink::Terminal(Palette::Plain)), "a | ^M^[[2Kb | ok\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `fleet logs`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use clap::Args;
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub(super) fn run(session: &Session, arguments: &LogsArguments) -> Result<Exit, 
 
 /// One for each container, in the form that standard output takes.
 fn texts(session: &Session, names: &[ContainerName]) -> Vec<GuestText> {
-    let sink = if io::stdout().is_terminal() { Sink::Terminal(session.console.stdout) } else { Sink::Raw };
+    let sink = Sink::of(&io::stdout(), session.console.stdout);
     let width = names.iter().map(|name| name.as_str().len()).max().unwrap_or(0);
     let prefix = |name: &ContainerName| (names.len() > 1).then(|| format!("{name:<width$} | "));
     names.iter().map(|name| GuestText::new(prefix(name), sink)).collect()

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use super::Palette;
+use super::plain::plain;
 
 /// The form of what goes to stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +64,10 @@ impl Console {
         to_stdout(&(text + "\n"));
     }
 
-    /// Writes what the user may want to know to stderr.
+    /// Writes what the user may want to know to stderr, as one line.
     pub(crate) fn note(self, text: &str) {
         if self.verbosity != Verbosity::Quiet {
-            to_stderr(&format!("{text}\n"));
+            to_stderr(&format!("{}\n", plain(text)));
         }
     }
 

@@ -6,20 +6,27 @@ use serde::Serialize;
 
 use super::Palette;
 use super::palette::Tone;
+use super::plain::plain;
 use crate::model::StepFailure;
 
 /// `failure`, told of `subject`.
 pub(crate) fn failure(subject: &str, failure: &StepFailure, palette: Palette) -> String {
     let mut causes = failure.chain.iter();
     let headline = causes.next().map_or("it failed", String::as_str);
-    let mut text = format!("{} {headline}\n", palette.paint(Tone::Bad, &format!("{subject}:")));
+    let subject = palette.paint(Tone::Bad, &format!("{}:", plain(subject)));
+    let mut text = format!("{subject} {}\n", indented(headline));
     for cause in causes {
-        let _ = writeln!(text, "  because: {cause}");
+        let _ = writeln!(text, "  because: {}", indented(cause));
     }
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(text, "  {} {hint}", palette.paint(Tone::Strong, "hint:"));
+        let _ = writeln!(text, "  {} {}", palette.paint(Tone::Strong, "hint:"), indented(hint));
     }
     text
+}
+
+/// What other programs said may have several lines. None of them begins where those of fleet's own do.
+fn indented(words: &str) -> String {
+    words.lines().map(|line| plain(line.trim())).collect::<Vec<_>>().join("\n    ")
 }
 
 /// The document that stands in for the data when a command failed before it had any.
@@ -49,5 +56,22 @@ mod tests {
           because: no such device
           hint: load the module with `modprobe overlay`
         ");
+    }
+
+    #[test]
+    fn nothing_of_an_error_is_obeyed_by_a_terminal_or_taken_for_a_line_of_fleets_own() {
+        let broken = StepFailure {
+            chain: vec!["cannot mount on `/a\rb\nweb: started`".into(), "E: one\n    E: \x1b[8mtwo".into()],
+            hint: Some("remove `/\x1b]0;x\x07`".into()),
+        };
+        insta::assert_snapshot!(failure("agent-1: failed", &broken, Palette::Plain), @r"
+        agent-1: failed: cannot mount on `/a^Mb
+            web: started`
+          because: E: one
+            E: ^[[8mtwo
+          hint: remove `/^[]0;x^G`
+        ");
+        let document = serde_json::to_string(&failure_json(&broken)).expect("it serialises");
+        assert!(!document.contains(char::is_control), "{document}");
     }
 }

@@ -1,8 +1,9 @@
 //! What guests print, on its way to the user: with names before its lines, and without what a terminal would obey.
 
-use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 use super::Palette;
+use super::plain::push_visible;
 
 /// A line that is longer is cut into pieces of this many bytes, so that a guest cannot fill this process's memory.
 const LONGEST_LINE: usize = 64 << 10;
@@ -18,6 +19,13 @@ pub(crate) enum Sink {
     /// A terminal: line ends, tabs and colours are kept, and every other control character is written visibly, for
     /// what a guest prints could otherwise rewrite the screen, or make the terminal type.
     Terminal(Palette),
+}
+
+impl Sink {
+    /// The sink that `stream` is, whose colours are those of `palette`.
+    pub(crate) fn of(stream: &impl IsTerminal, palette: Palette) -> Sink {
+        if stream.is_terminal() { Sink::Terminal(palette) } else { Sink::Raw }
+    }
 }
 
 /// The text of one guest, which comes in pieces.
@@ -125,11 +133,7 @@ fn visible(text: &str, palette: Palette) -> String {
             // Terminals end their lines with it.
             '\r' if rest.trim_start_matches('\r').starts_with('\n') => {}
             '\t' => drawn.push('\t'),
-            // As cat -v and stty write them: ^[ for escape.
-            '\0'..='\x1f' => drawn.extend(['^', char::from(next as u8 + 0x40)]),
-            '\x7f' => drawn.push_str("^?"),
-            '\u{80}'..='\u{9f}' => drop(write!(drawn, "\\x{:02x}", u32::from(next))),
-            _ => drawn.push(next),
+            _ => push_visible(&mut drawn, next),
         }
     }
     if is_coloured {

@@ -17,6 +17,7 @@ mod logins;
 mod names;
 mod outcome;
 mod palette;
+mod plain;
 mod plan;
 mod plan_json;
 mod progress;

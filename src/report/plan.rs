@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::change::{Change, Line, lines_of};
 use super::names::fold_names;
 use super::palette::{Palette, Tone};
+use super::plain::plain;
 use crate::model::{Conflict, Plan};
 
 /// Names wider than this push their own line out instead of all others.
@@ -33,14 +34,14 @@ pub(crate) fn plan(plan: &Plan, folding: Folding, palette: Palette) -> String {
     let mut text = String::new();
     for (names, line) in &drawn {
         let (sign, tone) = line.change.sign();
-        let _ = write!(text, "{}  {}", palette.paint(tone, &format!("{sign} {names:<width$}")), line.words);
+        let _ = write!(text, "{}  {}", palette.paint(tone, &format!("{sign} {names:<width$}")), plain(&line.words));
         if !line.consequence.is_empty() {
-            text += &palette.paint(Tone::Faint, &format!("  ({})", line.consequence));
+            text += &palette.paint(Tone::Faint, &format!("  ({})", plain(&line.consequence)));
         }
         text.push('\n');
     }
     for note in &plan.notes {
-        let _ = writeln!(text, "  {} {note}", palette.paint(Tone::Strong, "note:"));
+        let _ = writeln!(text, "  {} {}", palette.paint(Tone::Strong, "note:"), plain(note));
     }
     text + &summary + "\n"
 }
@@ -49,9 +50,10 @@ pub(crate) fn plan(plan: &Plan, folding: Folding, palette: Palette) -> String {
 pub(crate) fn conflicts(conflicts: &[Conflict], palette: Palette) -> String {
     let mut text = String::new();
     for conflict in conflicts {
-        let _ = writeln!(text, "{}  {}", palette.paint(Tone::Bad, &format!("! {}", conflict.target)), conflict.message);
+        let target = palette.paint(Tone::Bad, &format!("! {}", plain(&conflict.target)));
+        let _ = writeln!(text, "{target}  {}", plain(&conflict.message));
         if !conflict.hint.is_empty() {
-            let _ = writeln!(text, "  {} {}", palette.paint(Tone::Strong, "hint:"), conflict.hint);
+            let _ = writeln!(text, "  {} {}", palette.paint(Tone::Strong, "hint:"), plain(&conflict.hint));
         }
     }
     text
@@ -59,7 +61,7 @@ pub(crate) fn conflicts(conflicts: &[Conflict], palette: Palette) -> String {
 
 fn names_of(line: &Line) -> String {
     let names: Vec<&str> = line.names.iter().map(String::as_str).collect();
-    fold_names(&names)
+    plain(&fold_names(&names)).into_owned()
 }
 
 /// Lines that differ in nothing but the name, as one line where the first of them was.
@@ -202,6 +204,23 @@ mod tests {
         ▶ d  start: stopped
           note: it may not be enough
         Plan: 0 to create, 0 to change, 0 to rebuild, 0 to destroy, 1 to start.
+        ");
+    }
+
+    #[test]
+    fn nothing_that_a_guest_named_is_obeyed_by_a_terminal() {
+        let drift = "link eth0 is called `\x1b[8m\n+ b`";
+        let mend = step(Action::SetLinks(record("a")), drift, Consequence::Live);
+        let noted = Plan { notes: vec!["of `\x1b[2J`".to_owned()], ..plan_of(vec![mend]) };
+        insta::assert_snapshot!(plan(&noted, Folding::Folded, Palette::Plain), @r"
+        ~ a  link eth0 is called `^[[8m^J+ b`  (live)
+          note: of `^[[2J`
+        Plan: 0 to create, 1 to change, 0 to rebuild, 0 to destroy.
+        ");
+        let conflict = Conflict { target: "\x07".into(), message: "it is \x1b[8m".into(), hint: "see \u{9b}2J".into() };
+        insta::assert_snapshot!(conflicts(&[conflict], Palette::Plain), @r"
+        ! ^G  it is ^[[8m
+          hint: see \x9b2J
         ");
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::plain::plain;
 use super::{Console, Transfers, Verbosity, failure};
 use crate::model::{Action, Event, Step, StepId, StepResult};
 
@@ -123,7 +124,7 @@ impl Bars {
 fn named(running: &[(StepId, String)]) -> String {
     let named: Vec<&str> = running.iter().take(MOST_NAMED).map(|(_, doing)| doing.as_str()).collect();
     let more = if running.len() > MOST_NAMED { ", …" } else { "" };
-    named.join(", ") + more
+    plain(&named.join(", ")).into_owned() + more
 }
 
 fn done_line(step: &Step, took: Duration) -> String {

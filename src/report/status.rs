@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::palette::{Palette, Tone};
+use super::plain::plain;
 use super::status_json::{RowJson, StateWord};
 use super::{StatusJson, table};
 use crate::model::Bytes;
@@ -16,8 +17,8 @@ pub(crate) fn status(status: &StatusJson, palette: Palette) -> String {
     let mut lines = text.lines();
     let head = lines.next().map(|head| palette.paint(Tone::Strong, head));
     let body = lines.zip(&status.containers).map(|(line, row)| coloured(line, row, palette));
-    let host =
-        status.drift.iter().map(|words| format!("{} {words}", palette.paint(Tone::Change, "drift on the host:")));
+    let heading = || palette.paint(Tone::Change, "drift on the host:");
+    let host = status.drift.iter().map(|words| format!("{} {}", heading(), plain(words)));
     head.into_iter().chain(body).chain(host).map(|line| line + "\n").collect()
 }
 
@@ -108,6 +109,16 @@ mod tests {
         web   running  10.42.0.11  busybox  1MiB / 64MiB  0.5   1m 30s  -
         drift on the host: fleet0: bridge is down
         ");
+    }
+
+    #[test]
+    fn nothing_that_a_guest_named_is_obeyed_by_a_terminal() {
+        let hidden = || vec!["link eth0 is called `\x1b[8m`".to_owned()];
+        let drift = [("web".parse().expect("a name"), hidden())].into();
+        let shown = StatusJson::new(&fleet(&["web"]), &running_host(&["web"]), &drift, 1090);
+        let drawn = status(&shown.with_host_drift(hidden()), Palette::Plain);
+        assert_eq!(drawn.matches("link eth0 is called `^[[8m`").count(), 2, "{drawn}");
+        assert!(!drawn.contains('\x1b'), "{drawn:?}");
     }
 
     #[test]

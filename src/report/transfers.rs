@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::plain::plain;
 use super::{Console, Verbosity};
 use crate::model::{Bytes, ImageNews, Transfer};
 
@@ -23,7 +24,7 @@ impl Transfers {
             ImageNews::Making { image, stage } => {
                 let bar = self.0.entry(image.clone()).or_insert_with(|| bars.map(|bars| bars.add(spinner(image))));
                 match bar {
-                    Some(bar) => bar.set_message(stage.clone()),
+                    Some(bar) => bar.set_message(plain(stage).into_owned()),
                     None => return Some(format!("{image}: {stage}")),
                 }
                 None
@@ -99,7 +100,7 @@ fn begin_line(transfer: &Transfer) -> String {
 fn spinner(image: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {spinner} {elapsed} {wide_msg}");
     let bar = ProgressBar::new_spinner().with_style(style.expect("the template is constant and right"));
-    bar.set_prefix(image.to_owned());
+    bar.set_prefix(plain(image).into_owned());
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
@@ -108,7 +109,7 @@ fn bar(image: &str) -> ProgressBar {
     let template = "{prefix} [{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is constant and right");
     let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
-    bar.set_prefix(image.to_owned());
+    bar.set_prefix(plain(image).into_owned());
     bar
 }
 
