@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Palette;
 use super::palette::Tone;
+use super::plain::plain;
 use crate::manifest::{Finding, Rejected};
 
 /// Columns of a drawing; fixed, so that it is the same in a terminal and in a log.
@@ -29,15 +30,39 @@ fn draw(finding: &Finding, text: &str, palette: Palette) -> String {
         Palette::Plain => GraphicalTheme::none(),
         Palette::Colour => GraphicalTheme::ascii(),
     };
-    let place = Place { finding, source: NamedSource::new(name_of(&finding.file), text.to_owned()) };
+    let place = Place { finding, source: NamedSource::new(place_of(finding), shown(text)) };
     let mut drawing = String::new();
     let handler = GraphicalReportHandler::new_themed(styles).with_width(WIDTH).with_links(false).with_context_lines(1);
+    // The library counts bytes and not characters: the place is a part of the name.
+    let handler = handler.without_primary_span_start();
     handler.render_report(&mut drawing, &place).expect("writing to a string cannot fail");
     drawing
 }
 
 fn name_of(file: &Path) -> String {
     file.display().to_string()
+}
+
+/// In the form that editors and log readers know.
+fn place_of(finding: &Finding) -> String {
+    let Finding { file, line, column, .. } = finding;
+    format!("{}:{line}:{column}", plain(&name_of(file)))
+}
+
+/// `text` with a sign of the same length for each control character, so that nothing is moved and no terminal obeys.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        shown.push(match character {
+            '\n' | '\t' => character,
+            '\r' if rest.peek() == Some(&'\n') => character,
+            '\0'..='\x1f' | '\x7f' => '?',
+            '\u{80}'..='\u{9f}' => '\u{bf}',
+            _ => character,
+        });
+    }
+    shown
 }
 
 /// A finding in the shape that miette draws.
@@ -58,9 +83,8 @@ impl Place<'_> {
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Said in words as well, in the form that editors and log readers know.
-        let Finding { file, line, column, message, .. } = self.finding;
-        write!(f, "{}:{line}:{column}: {message}", file.display())
+        // Said in words as well: the file may have no line to show.
+        write!(f, "{}: {}", place_of(self.finding), plain(&self.finding.message))
     }
 }
 
@@ -68,7 +92,7 @@ impl std::error::Error for Place<'_> {}
 
 impl Diagnostic for Place<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.finding.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+        self.finding.hint.as_ref().map(|hint| Box::new(plain(hint)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -132,6 +156,39 @@ mod tests {
            ,-[fleet.yaml:2:3]
          1 | defaults:
          2 |   memroy: 1G
+           :   ^^^^^^
+           `----
+          help: did you mean `memory`?
+        error: 1 finding: nothing was done
+        ");
+    }
+
+    #[test]
+    fn heading_and_frame_name_the_same_column_behind_other_letters() {
+        let text = "containers: {größe: {memroy: 1G}}\n";
+        let mut rejected = rejected(text);
+        let finding = &mut rejected[0].findings[0];
+        (finding.line, finding.column, finding.span) = (1, 22, (23, 6));
+        insta::assert_snapshot!(findings(&rejected, Palette::Plain), @r"
+          x fleet.yaml:1:22: unknown key `memroy`
+           ,-[fleet.yaml:1:22]
+         1 | containers: {größe: {memroy: 1G}}
+           :                      ^^^^^^
+           `----
+          help: did you mean `memory`?
+        error: 1 finding: nothing was done
+        ");
+    }
+
+    #[test]
+    fn nothing_of_a_file_is_obeyed_by_a_terminal() {
+        let mut rejected = rejected("defaults:\n\x1b[8mory: 1G \u{9b}\r\n");
+        rejected[0].findings[0].message = "unknown key `\x1b[8mory`".into();
+        insta::assert_snapshot!(findings(&rejected, Palette::Plain), @r"
+          x fleet.yaml:2:3: unknown key `^[[8mory`
+           ,-[fleet.yaml:2:3]
+         1 | defaults:
+         2 | ?[8mory: 1G ¿
            :   ^^^^^^
            `----
           help: did you mean `memory`?
