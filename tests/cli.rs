@@ -256,6 +256,33 @@ fn what_ssh_prints_is_no_document() {
 }
 
 #[test]
+fn fleets_that_clash_are_shown_where_they_do_and_a_file_counts_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("a.yaml"), "fleet: a\ncontainers: {web: {distro: busybox}}\n").expect("written");
+    let validate = |files: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+        command.arg("validate").args(files).env_clear().current_dir(dir.path()).output().expect("the program is built")
+    };
+    let once = validate(&["a.yaml", ".", "./a.yaml"]);
+    assert_eq!((status(&once), text(&once.stderr)), (0, ""));
+    assert_eq!(text(&once.stdout), "a.yaml: a is valid (1 container)\n");
+    let other = "# Another one.\nfleet: b\ncontainers:\n  web: {distro: busybox}\n";
+    std::fs::write(dir.path().join("b.yaml"), other).expect("written");
+    let clash = validate(&["a.yaml", "b.yaml"]);
+    assert_eq!(status(&clash), 64);
+    insta::assert_snapshot!(text(&clash.stderr), @r"
+      x b.yaml:4:3: the container `web` is in `a.yaml:2` already
+       ,-[b.yaml:4:3]
+     3 | containers:
+     4 |   web: {distro: busybox}
+       :   ^^^
+       `----
+      help: rename one, or give one of the fleets a `prefix`
+    error: 1 finding: nothing was done
+    ");
+}
+
+#[test]
 fn the_version_is_data() {
     let version = fleet(&["--version"]);
     assert_eq!((status(&version), text(&version.stdout)), (0, concat!("fleet ", env!("CARGO_PKG_VERSION"), "\n")));

@@ -153,7 +153,8 @@ fn ports_that_are_taken_are_refused_before_anything_is_done() {
         "{refused}"
     );
     let together = world.fleet(&["validate", "fleet.yaml", "other.yaml"]).expect(64).stderr;
-    assert!(together.contains("port 8980/tcp of the host is in `fleet.yaml` already"), "{together}");
+    let clash = "port 8980/tcp of the host, which `other-a` publishes, is that of `port-a` in `fleet.yaml:";
+    assert!(together.contains(clash), "{together}");
     world.destroy();
 }
 

@@ -1,5 +1,6 @@
 //! Which fleet files a verb works on, and their fleets.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::global::Session;
-use crate::manifest::{self, Finding, Rejected};
+use crate::manifest;
 use crate::model::Fleet;
 
 /// The fleet file that is used when none is named.
@@ -25,17 +26,20 @@ pub(super) struct FileArguments {
 /// The fleets of `named`, or of `--file` if that is empty: at least one, checked each and together.
 pub(super) fn load_fleets(session: &Session, named: &[PathBuf]) -> Result<Vec<Fleet>, CliError> {
     let scope = session.layout.scope();
-    let (mut fleets, mut rejected) = (Vec::new(), Vec::new());
+    let (mut files, mut rejected) = (Vec::new(), Vec::new());
     for file in fleet_files(session, named)? {
         match manifest::load(&file, &scope) {
-            Ok(fleet) => fleets.push(fleet),
+            Ok(file) => files.push(file),
             Err(file) => rejected.push(file),
         }
     }
     if rejected.is_empty() {
-        rejected = by_file(manifest::check_together(&fleets));
+        rejected = manifest::check_together(&files);
     }
-    if rejected.is_empty() { Ok(fleets) } else { Err(CliError::Rejected(rejected)) }
+    if !rejected.is_empty() {
+        return Err(CliError::Rejected(rejected));
+    }
+    Ok(files.into_iter().map(|file| file.fleet).collect())
 }
 
 /// The one fleet of `--file`, for verbs whose arguments are names of containers.
@@ -61,7 +65,16 @@ fn fleet_files(session: &Session, named: &[PathBuf]) -> Result<Vec<PathBuf>, Cli
             files.push(path.clone());
         }
     }
-    Ok(files)
+    Ok(each_once(files))
+}
+
+/// `files` without those that stand further in front already, by whatever way they are named: `a.yaml` and a directory
+/// that holds it.
+fn each_once(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    // What is not there is a finding of its own.
+    files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+    files
 }
 
 fn no_default() -> CliError {
@@ -92,22 +105,6 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
-/// Findings with the text of their files, so that lines can be shown.
-fn by_file(findings: Vec<Finding>) -> Vec<Rejected> {
-    let mut rejected: Vec<Rejected> = Vec::new();
-    for finding in findings {
-        match rejected.iter_mut().find(|file| file.file == finding.file) {
-            Some(file) => file.findings.push(finding),
-            None => rejected.push(Rejected {
-                file: finding.file.clone(),
-                text: fs::read_to_string(&finding.file).unwrap_or_default(),
-                findings: vec![finding],
-            }),
-        }
-    }
-    rejected
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +118,20 @@ mod tests {
         fs::create_dir(dir.path().join("deeper.yaml")).expect("a directory");
         let files = files_in(dir.path()).expect("two files");
         assert_eq!(files, [dir.path().join("a.yml"), dir.path().join("b.yaml")]);
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_is_meant_once() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (one, other) = (dir.path().join("a.yaml"), dir.path().join("b.yaml"));
+        for file in [&one, &other] {
+            fs::write(file, "").expect("a file");
+        }
+        let link = dir.path().join("link.yaml");
+        std::os::unix::fs::symlink(&one, &link).expect("a link");
+        let absent = dir.path().join("absent.yaml");
+        let named = vec![one.clone(), other.clone(), dir.path().join("./a.yaml"), link, absent.clone(), absent.clone()];
+        assert_eq!(each_once(named), [one, other, absent]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod mounts;
 mod network;
 mod networks;
 mod node;
+mod places;
 mod ports;
 mod reader;
 mod remotes;
@@ -45,6 +46,7 @@ use files::{Files, reason};
 use findings::{Complaint, Findings, Lines};
 use interpolate::fill_in;
 use node::Span;
+use places::Places;
 use reader::Reader;
 use remotes::Remotes;
 
@@ -78,8 +80,17 @@ pub struct Rejected {
     pub findings: Vec<Finding>,
 }
 
+/// A fleet file that has no findings of its own.
+#[derive(Debug, Clone)]
+pub struct FleetFile {
+    /// What it asks for.
+    pub fleet: Fleet,
+    text: String,
+    places: Places,
+}
+
 /// Reads the fleet file at `path`, and the lock file beside it. `scope` is [`crate::store::Layout::scope`]: names derived for links go by it.
-pub fn load(path: &Path, scope: &str) -> Result<Fleet, Rejected> {
+pub fn load(path: &Path, scope: &str) -> Result<FleetFile, Rejected> {
     let rejected = |text: &str, span: Span, message: String| {
         let mut findings = Findings::default();
         findings.add(span, Complaint::new(message));
@@ -92,14 +103,19 @@ pub fn load(path: &Path, scope: &str) -> Result<Fleet, Rejected> {
         let text = String::from_utf8_lossy(error.as_bytes());
         rejected(&text, Span { start, length: 0 }, "the fleet file is not UTF-8 text".to_owned())
     })?;
-    let fleet = parse(path, &text, scope, &|name| env::var(name).ok())?;
-    let pins = Lock::beside(path)?.pins(&fleet.name).to_vec();
-    Ok(Fleet { pins, ..fleet })
+    let mut file = parse(path, &text, scope, &|name| env::var(name).ok())?;
+    file.fleet.pins = Lock::beside(path)?.pins(&file.fleet.name).to_vec();
+    Ok(file)
 }
 
 /// Parses `text`, the content of the fleet file `file`; other files that it names are looked up beside that.
 /// `env` gives the environment's variables.
-pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Fleet, Rejected> {
+pub fn parse(
+    file: &Path,
+    text: &str,
+    scope: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<FleetFile, Rejected> {
     let mut reader = Reader {
         findings: Findings::default(),
         lines: Lines::of(text),
@@ -118,7 +134,7 @@ pub fn parse(file: &Path, text: &str, scope: &str, env: &dyn Fn(&str) -> Option<
         }
     };
     match fleet {
-        Some(fleet) if reader.findings.is_empty() => Ok(fleet),
+        Some((fleet, places)) if reader.findings.is_empty() => Ok(FleetFile { fleet, text: text.to_owned(), places }),
         _ => Err(reader.findings.into_rejected(file, text, &reader.lines)),
     }
 }
@@ -136,8 +152,8 @@ pub fn image_source(text: &str) -> Result<ImageSource, (String, Option<String>)>
 }
 
 /// What several fleets that are applied together have in common and must not: names, subnets, bridges, container
-/// names. One finding for each clash, in the later file.
+/// names, published ports. One finding for each clash, in the later file.
 #[must_use]
-pub fn check_together(fleets: &[Fleet]) -> Vec<Finding> {
-    check::check_together(fleets)
+pub fn check_together(files: &[FleetFile]) -> Vec<Rejected> {
+    check::check_together(files)
 }

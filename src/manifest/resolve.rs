@@ -13,7 +13,8 @@ use super::keys;
 use super::links::LinkKeys;
 use super::network::{derivation, hex};
 use super::networks::{self, Resolved};
-use super::node::{Node, Span, Value};
+use super::node::{Node, Placed, Span, Value};
+use super::places::Places;
 use super::ports::check_ports;
 use super::reader::{Reader, Section, Setting};
 use super::remotes::Remotes;
@@ -27,8 +28,8 @@ use crate::model::{
 /// three times Docker's.
 const STOP_TIMEOUT_S: u32 = 30;
 
-/// The fleet that `root` asks for, or nothing if it cannot be made out; then there are findings.
-pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) -> Option<Fleet> {
+/// The fleet that `root` asks for and the places in its file, or nothing if it cannot be made out; then there are findings.
+pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) -> Option<(Fleet, Places)> {
     if matches!(root.value, Value::Empty) {
         let complaint = Complaint::new("the fleet file is empty");
         reader.complain(Span::default(), complaint.hint("it needs `fleet: NAME` and `containers:`"));
@@ -52,7 +53,8 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     }
     let is_named = name.is_some();
     // Without a name the rest is still checked, as if there were one.
-    let name = name.unwrap_or_else(|| "unnamed".parse().expect("the word is a name"));
+    let unnamed = || Placed { value: "unnamed".parse().expect("the word is a name"), span: Span::default() };
+    let Placed { value: name, span: name_place } = name.unwrap_or_else(unnamed);
     whole::check_macs(reader, &name, &groups);
     check_ports(reader, &groups);
     let Resolved { own: networks, outer } = networks::resolve(reader, &declared, &name, scope, &used, is_named);
@@ -82,10 +84,10 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
     let members = members(&name, &containers);
     let engine = engine.value().copied().unwrap_or_default();
     let (profiles, private_keys) = (profiles(&groups), std::mem::take(&mut reader.private_keys));
-    let file = file.to_owned();
-    Some(Fleet {
+    let places = Places::of(name_place, &declared, &groups);
+    let fleet = Fleet {
         name,
-        file,
+        file: file.to_owned(),
         engine,
         scope: scope.to_owned(),
         networks,
@@ -97,7 +99,8 @@ pub(super) fn fleet(reader: &mut Reader, root: &Node, file: &Path, scope: &str) 
         signing_keys: std::mem::take(&mut reader.remotes.keys),
         profiles,
         private_keys,
-    })
+    };
+    Some((fleet, places))
 }
 
 /// The containers of each profile that has some.
@@ -115,7 +118,7 @@ fn profiles(groups: &[Group]) -> BTreeMap<String, Vec<ContainerName>> {
     profiles
 }
 
-fn fleet_name(reader: &mut Reader, section: &Section<'_>) -> Option<FleetName> {
+fn fleet_name(reader: &mut Reader, section: &Section<'_>) -> Option<Placed<FleetName>> {
     let name = section.scalar(reader, "fleet", |text| {
         text.parse().map_err(|error| {
             let complaint = Complaint::new(format!("`{text}` cannot be the name of a fleet: {error}"));
@@ -123,7 +126,7 @@ fn fleet_name(reader: &mut Reader, section: &Section<'_>) -> Option<FleetName> {
         })
     });
     match name {
-        Setting::Given(name) => Some(name.value),
+        Setting::Given(name) => Some(name),
         Setting::Wrong => None,
         Setting::Absent => {
             let complaint = Complaint::new("the fleet file has no `fleet`").hint("begin it with `fleet: NAME`");

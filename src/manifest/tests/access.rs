@@ -218,7 +218,7 @@ fn beside_files(text: &str) -> Result<Fleet, String> {
     fs::write(directory.path().join("notes"), "").expect("it can be written");
     let hide = |text: String| text.replace(&directory.path().display().to_string(), "DIR");
     let file = directory.path().join("fleet.yaml");
-    let mut fleet = parse(&file, text, "", &environment).map_err(|rejected| hide(drawn(&rejected)))?;
+    let mut fleet = parse(&file, text, "", &environment).map_err(|rejected| hide(drawn(&rejected)))?.fleet;
     for container in &mut fleet.containers {
         let mounts = hide(serde_json::to_string(&container.mounts).expect("it serialises"));
         container.mounts = serde_json::from_str(&mounts).expect("it was written so");
@@ -417,7 +417,7 @@ containers:
   a: {replicas: 2, profiles: [big]}
   b: {profiles: [small, big]}
 ";
-    let fleet = parse(&dir.path().join("fleet.yaml"), text, "", &environment).expect("it is right");
+    let fleet = parse(&dir.path().join("fleet.yaml"), text, "", &environment).expect("it is right").fleet;
     let private_keys = [(format!("{public} whole.pub"), dir.path().join("whole"))];
     assert_eq!(fleet.private_keys, private_keys.into());
     assert_eq!(

@@ -188,7 +188,7 @@ fn a_loaded_file_gets_the_real_environment() {
     let file = directory.path().join("fleet.yaml");
     fs::write(&file, "fleet: dev\ncontainers: {a: {distro: busybox, hostname: \"h${NO_SUCH_VARIABLE_HERE:-}\"}}\n")
         .expect("it can be written");
-    let fleet = load(&file, "").expect("nothing is wrong");
+    let fleet = load(&file, "").expect("nothing is wrong").fleet;
     assert_eq!((fleet.file.as_path(), fleet.containers[0].guest.hostname.as_str()), (file.as_path(), "h"));
 }
 

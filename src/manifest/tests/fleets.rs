@@ -322,7 +322,7 @@ containers:
         "FLEET_IMAGE_SERVER" => Some("http://localhost:8000".to_owned()),
         _ => environment(name),
     };
-    let fleet = parse(Path::new("/srv/fleet.yaml"), &text, "", &elsewhere).expect("it is right");
+    let fleet = parse(Path::new("/srv/fleet.yaml"), &text, "", &elsewhere).expect("it is right").fleet;
     assert_eq!(container(&fleet, "a").image, distro("http://localhost:8000", "debian/12"));
     assert_eq!(container(&fleet, "b").image, distro("https://images.corp.example", "alpine/3.20"));
 }
@@ -354,7 +354,7 @@ fn keys_and_templates_are_read_beside_the_fleet_file() {
     let text = format!(
         "fleet: dev\ntemplates: {{hosts: hosts.hbs}}\ncontainers:\n  a:\n    distro: busybox\n    ssh_keys:\n    - all.pub\n    - {first}\n    users: [{{name: dev, ssh_keys: [./all.pub]}}]\n"
     );
-    let fleet = parse(&directory.path().join("fleet.yaml"), &text, "", &environment).expect("nothing is wrong");
+    let fleet = parse(&directory.path().join("fleet.yaml"), &text, "", &environment).expect("nothing is wrong").fleet;
     let guest = &fleet.containers[0].guest;
     let expected: Vec<&str> = keys.lines().chain([first]).collect();
     assert_eq!(guest.ssh_keys, expected);
@@ -365,7 +365,7 @@ fn keys_and_templates_are_read_beside_the_fleet_file() {
 #[test]
 fn names_of_links_differ_between_scopes_and_nothing_else_does() {
     let text = "fleet: dev\ncontainers: {a: {distro: busybox}}\n";
-    let under = |scope: &str| parse(Path::new("f.yaml"), text, scope, &environment).expect("nothing is wrong");
+    let under = |scope: &str| parse(Path::new("f.yaml"), text, scope, &environment).expect("nothing is wrong").fleet;
     let (host, other) = (under(""), under("/srv/other"));
     assert_ne!(host.networks[0].bridge, other.networks[0].bridge);
     assert_ne!(host.networks[0].mac, other.networks[0].mac);

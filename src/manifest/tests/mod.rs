@@ -26,7 +26,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn read(text: &str) -> Result<Fleet, Rejected> {
-    parse(Path::new("/srv/fleet.yaml"), text, "", &environment)
+    parse(Path::new("/srv/fleet.yaml"), text, "", &environment).map(|file| file.fleet)
 }
 
 fn accepted(text: &str) -> Fleet {
