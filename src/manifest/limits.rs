@@ -7,16 +7,29 @@ use super::reader::{Reader, Section, Setting, item_place};
 use super::scalar;
 use crate::model::{Bytes, CpuSet, Cpus, IoLimits, Limits, Weight};
 
+/// Undoes the limit of a lower layer, as it does for `rlimits`.
+const UNLIMITED: &str = "unlimited";
+
+/// What others write for it: cgroup files, systemd, docker.
+const OTHER_WORDS: [&str; 5] = ["max", "none", "infinity", "inf", "-1"];
+
+/// What is said of something that can be limited.
+#[derive(Debug, Clone)]
+enum Limit<T> {
+    Unlimited,
+    Of(T),
+}
+
 /// The keys of one layer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LimitKeys {
-    memory: Setting<Bytes>,
-    memory_high: Setting<Bytes>,
-    swap: Setting<Bytes>,
-    cpus: Setting<Cpus>,
+    memory: Setting<Limit<Bytes>>,
+    memory_high: Setting<Limit<Bytes>>,
+    swap: Setting<Limit<Bytes>>,
+    cpus: Setting<Limit<Cpus>>,
     cpu_weight: Setting<Weight>,
-    cpuset: Setting<CpuSet>,
-    pids: Setting<u32>,
+    cpuset: Setting<Limit<CpuSet>>,
+    pids: Setting<Limit<u32>>,
     io_weight: Setting<Weight>,
     io: Setting<IoLimits>,
 }
@@ -25,13 +38,13 @@ impl LimitKeys {
     /// Reads them from the layer that `section` is.
     pub(super) fn read(reader: &mut Reader, section: &Section<'_>) -> LimitKeys {
         LimitKeys {
-            memory: section.scalar(reader, "memory", scalar::memory),
-            memory_high: section.scalar(reader, "memory_high", scalar::memory),
-            swap: section.scalar(reader, "swap", scalar::swap),
-            cpus: section.scalar(reader, "cpus", scalar::cpus),
+            memory: section.setting(reader, "memory", |reader, entry| limit(reader, entry, scalar::memory)),
+            memory_high: section.setting(reader, "memory_high", |reader, entry| limit(reader, entry, scalar::memory)),
+            swap: section.setting(reader, "swap", |reader, entry| limit(reader, entry, scalar::swap)),
+            cpus: section.setting(reader, "cpus", |reader, entry| limit(reader, entry, scalar::cpus)),
             cpu_weight: section.scalar(reader, "cpu_weight", scalar::weight),
             cpuset: section.setting(reader, "cpuset", cpuset),
-            pids: section.scalar(reader, "pids", scalar::pids),
+            pids: section.setting(reader, "pids", |reader, entry| limit(reader, entry, scalar::pids)),
             io_weight: section.scalar(reader, "io_weight", scalar::weight),
             io: section.setting(reader, "io", io),
         }
@@ -57,24 +70,49 @@ impl LimitKeys {
     pub(super) fn limits(&self) -> Limits {
         let own_weight = |weight: &Setting<Weight>| weight.value().copied().filter(|own| *own != Weight::DEFAULT);
         Limits {
-            memory: self.memory.value().copied(),
-            memory_high: self.memory_high.value().copied(),
-            swap: self.swap.value().copied(),
-            cpus: self.cpus.value().copied(),
+            memory: own(&self.memory),
+            memory_high: own(&self.memory_high),
+            swap: own(&self.swap),
+            cpus: own(&self.cpus),
             cpu_weight: own_weight(&self.cpu_weight),
-            cpuset: self.cpuset.value().cloned(),
-            pids: self.pids.value().copied(),
+            cpuset: own(&self.cpuset),
+            pids: own(&self.pids),
             io_weight: own_weight(&self.io_weight),
             io: self.io.value().copied().unwrap_or_default(),
         }
     }
 }
 
+/// What `setting` limits to, if it does.
+fn own<T: Clone>(setting: &Setting<Limit<T>>) -> Option<T> {
+    match setting.value()? {
+        Limit::Unlimited => None,
+        Limit::Of(limit) => Some(limit.clone()),
+    }
+}
+
+/// The limit that `parse` reads, or `unlimited`.
+fn limit<T>(reader: &mut Reader, entry: &Entry, parse: impl FnOnce(&str) -> Result<T, Complaint>) -> Option<Limit<T>> {
+    if matches!(entry.node.value, Value::Empty) {
+        let complaint = Complaint::new(format!("`{}` has no value", entry.key.value));
+        reader.complain(entry.place(), complaint.hint("write `unlimited` for no limit"));
+        return None;
+    }
+    let text = reader.text(entry)?;
+    let limit = if text == UNLIMITED {
+        Ok(Limit::Unlimited)
+    } else if OTHER_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || text.eq_ignore_ascii_case(UNLIMITED) {
+        Err(Complaint::new(format!("`{text}` is not a limit")).hint("did you mean `unlimited`?"))
+    } else {
+        parse(text).map(Limit::Of)
+    };
+    reader.accept(entry.place(), limit)
+}
+
 /// `cpuset` as one text, or as a list of numbers and ranges.
-fn cpuset(reader: &mut Reader, entry: &Entry) -> Option<CpuSet> {
+fn cpuset(reader: &mut Reader, entry: &Entry) -> Option<Limit<CpuSet>> {
     let Value::List(items) = &entry.node.value else {
-        let text = reader.text(entry)?;
-        return reader.accept(entry.place(), scalar::cpuset(text));
+        return limit(reader, entry, scalar::cpuset);
     };
     let mut parts = Vec::with_capacity(items.len());
     for node in items {
@@ -84,12 +122,12 @@ fn cpuset(reader: &mut Reader, entry: &Entry) -> Option<CpuSet> {
     }
     if items.is_empty() {
         let complaint = Complaint::new("`cpuset` names no processor");
-        reader.complain(entry.place(), complaint.hint("leave the key out for all of them"));
+        reader.complain(entry.place(), complaint.hint("write `unlimited` for all of them, or leave the key out"));
     }
     if parts.len() < items.len() || items.is_empty() {
         return None;
     }
-    reader.accept(entry.place(), scalar::cpuset(&parts.join(",")))
+    reader.accept(entry.place(), scalar::cpuset(&parts.join(","))).map(Limit::Of)
 }
 
 fn io(reader: &mut Reader, entry: &Entry) -> Option<IoLimits> {

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use super::findings::Complaint;
 use super::keys::{did_you_mean, listed};
 use crate::model::{
-    Bytes, CpuSet, Cpus, EngineKind, FleetName, Init, InitKind, IpFamily, MacAddress, Restart, Weight, architecture,
+    Bytes, CpuSet, Cpus, EngineKind, FleetName, Init, InitKind, IpFamily, MacAddress, Restart, SizeError, Weight,
+    architecture,
 };
 
 /// Less than this and not even a small init lives: the kernel kills it while it starts.
@@ -72,24 +73,44 @@ pub(super) fn uid(text: &str) -> Result<u32, Complaint> {
 
 /// `memory`.
 pub(super) fn memory(text: &str) -> Result<Bytes, Complaint> {
-    let memory = parsed::<Bytes>(text)?;
+    let memory = bytes(text)?;
     if memory < LEAST_MEMORY {
         let complaint =
             Complaint::new(format!("`{text}` is too little memory: a container needs {LEAST_MEMORY} at least"));
-        let bare = text.trim().bytes().all(|byte| byte.is_ascii_digit());
-        return Err(if bare { complaint.hint(format!("did you mean `{text}MiB`?")) } else { complaint });
+        let meant = format!("{}MiB", text.trim());
+        return Err(match meant.parse::<Bytes>() {
+            // As docker and systemd write it.
+            Ok(Bytes(0)) => complaint.hint("write `unlimited` for no limit"),
+            Ok(meant_bytes) if meant_bytes >= LEAST_MEMORY => complaint.hint(format!("did you mean `{meant}`?")),
+            Ok(_) | Err(_) => complaint,
+        });
     }
     Ok(memory)
 }
 
+/// An amount of memory. Docker's units are those in small letters.
+fn bytes(text: &str) -> Result<Bytes, Complaint> {
+    const UNITS: [&str; 10] = ["K", "KiB", "M", "MiB", "MB", "G", "GiB", "GB", "T", "TiB"];
+    text.parse::<Bytes>().map_err(|error| {
+        let complaint = Complaint::new(error.to_string());
+        let SizeError::BadUnit(unit) = error else { return complaint };
+        let number = text.trim().strip_suffix(unit.as_str()).unwrap_or_default();
+        let known = UNITS.into_iter().find(|known| known.eq_ignore_ascii_case(&unit));
+        match known.map(|known| format!("{number}{known}")).filter(|meant| meant.parse::<Bytes>().is_ok()) {
+            Some(meant) => complaint.hint(format!("did you mean `{meant}`?")),
+            None => complaint,
+        }
+    })
+}
+
 /// `swap`: none is an amount.
 pub(super) fn swap(text: &str) -> Result<Bytes, Complaint> {
-    parsed(text)
+    bytes(text)
 }
 
 /// `size` of a tmpfs, and `read` and `write` of `io`. To the kernel zero would mean "no limit".
 pub(super) fn some_bytes(text: &str) -> Result<Bytes, Complaint> {
-    match parsed(text)? {
+    match bytes(text)? {
         Bytes(0) => Err(Complaint::new(format!("`{text}` is no amount")).hint("leave the key out for no limit")),
         bytes => Ok(bytes),
     }

@@ -98,7 +98,7 @@ io: {read: 0, write_iops: 0, reads: 1}
     6:11 `much` does not begin with a number
     7:17 `0` is not a whole number from 1 to 10000 (everything has 100 that nothing is said of)
     8:16 `10001` is not a whole number from 1 to 10000 (everything has 100 that nothing is said of)
-    9:5 `cpuset` names no processor (leave the key out for all of them)
+    9:5 `cpuset` names no processor (write `unlimited` for all of them, or leave the key out)
     10:16 `0` is no amount (leave the key out for no limit)
     10:31 `0` is not a whole number from 1 to 4294967295
     10:34 unknown key `reads` (did you mean `read`?)

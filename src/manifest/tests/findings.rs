@@ -56,7 +56,7 @@ containers:
     20:15 `0` is not a whole number from 1 to 4000
     24:5 `distro` and `image` exclude each other (leave one of them out)
     25:11 unknown init `systemdd` (did you mean `systemd`?)
-    26:11 `-1` is not a whole number from 1 to 4194304
+    26:11 `-1` is not a limit (did you mean `unlimited`?)
     27:10 `01:00:5e:00:00:01` cannot be the address of one link (one for free use begins with `02`)
     28:19 `3h` is not a time of at most a day (write seconds as `30`, or `30s` or `2m`)
     29:15 `a_b` is not a host name (a host name is made of letters, digits, `-` and single dots)
@@ -154,7 +154,7 @@ containers:
   c: *base
 "), @r"
     4:30 unknown key `memroy` (did you mean `memory`?)
-    4:48 `none` is not a whole number from 1 to 4194304
+    4:48 `none` is not a limit (did you mean `unlimited`?)
     ");
 }
 

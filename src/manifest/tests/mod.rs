@@ -4,6 +4,7 @@ mod access;
 mod across;
 mod findings;
 mod fleets;
+mod hints;
 mod ipv6;
 mod laws;
 mod networks;

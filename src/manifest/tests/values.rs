@@ -135,7 +135,7 @@ containers:
     6:1 `profiles` must be a mapping of keys to values
     8:3 the container `a` must be a mapping of keys to values
     10:5 `distro` must be a single value, not a mapping
-    11:5 `memory` has no value
+    11:5 `memory` has no value (write `unlimited` for no limit)
     12:5 `cpus` must be a single value, not a list
     13:5 `users` must be a list (write `users: [ITEM, …]`)
     14:5 `ssh_keys` has no value (write `[]` for none)
