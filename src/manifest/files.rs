@@ -48,8 +48,9 @@ impl Files {
     pub(super) fn existing(&self, text: &str) -> Result<PathBuf, Complaint> {
         let path = self.path(text)?;
         match fs::metadata(&path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Err(Complaint::new(format!("cannot find `{}`: {}", path.display(), reason(&error))))
+            Err(error) if is_absent(&error) => {
+                let complaint = Complaint::new(format!("cannot find `{}`: {}", path.display(), reason(&error)));
+                Err(complaint.hint(self.whence(text)))
             }
             Ok(_) | Err(_) => Ok(path),
         }
@@ -58,16 +59,31 @@ impl Files {
     /// The content of the file that `text` stands for.
     pub(super) fn read_bytes(&self, text: &str) -> Result<Vec<u8>, Complaint> {
         let path = self.path(text)?;
-        read_file(&path)
-            .map_err(|error| Complaint::new(format!("cannot read `{}`: {}", path.display(), reason(&error))))
+        read_file(&path).map_err(|error| self.unreadable(text, &path, &error))
     }
 
     /// The text of the file that `text` stands for.
     pub(super) fn read(&self, text: &str) -> Result<String, Complaint> {
         let path = self.path(text)?;
-        read_text(&path)
-            .map_err(|error| Complaint::new(format!("cannot read `{}`: {}", path.display(), reason(&error))))
+        read_text(&path).map_err(|error| self.unreadable(text, &path, &error))
     }
+
+    fn unreadable(&self, text: &str, path: &Path, error: &io::Error) -> Complaint {
+        let complaint = Complaint::new(format!("cannot read `{}`: {}", path.display(), reason(error)));
+        complaint.or_hint(is_absent(error).then(|| self.whence(text)))
+    }
+
+    /// What to do if nothing is where `text` leads.
+    fn whence(&self, text: &str) -> String {
+        if text.starts_with(['/', '~']) {
+            return "make it first, or correct the path".to_owned();
+        }
+        format!("make it first, or correct the path, which is looked up in `{}`", self.directory.display())
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// What `error` says, without the number of the system's error.

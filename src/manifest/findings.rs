@@ -25,6 +25,11 @@ impl Complaint {
     pub(super) fn hint(self, hint: impl Into<String>) -> Complaint {
         Complaint { hint: Some(hint.into()), ..self }
     }
+
+    /// The same with `hint`, if that is one.
+    pub(super) fn or_hint(self, hint: Option<String>) -> Complaint {
+        Complaint { hint: hint.or(self.hint), ..self }
+    }
 }
 
 impl From<String> for Complaint {

@@ -5,7 +5,7 @@ use super::keys;
 use super::node::{Entry, Value};
 use super::reader::{Reader, Section, Setting};
 use super::scalar;
-use crate::model::{Bootstrap, ImageDigest, ImageSource, InitChoice, ParseImageError, WebUrl, WebUrlError};
+use crate::model::{Bootstrap, DistroName, ImageDigest, ImageSource, InitChoice, ParseImageError, WebUrl, WebUrlError};
 
 /// Reads the one of `distro` and `image` that `section` has.
 pub(super) fn image(reader: &mut Reader, section: &Section<'_>) -> Setting<ImageSource> {
@@ -143,7 +143,13 @@ fn on_the_web(reader: &mut Reader, entry: &Entry, text: &str, sha256: Setting<St
 }
 
 fn parsed(reader: &Reader, text: &str) -> Result<ImageSource, Complaint> {
-    let source: ImageSource = text.parse().map_err(|error: ParseImageError| Complaint::new(error.to_string()))?;
+    let source: ImageSource = text.parse().map_err(|error: ParseImageError| {
+        let complaint = Complaint::new(error.to_string());
+        match error {
+            ParseImageError::UnknownScheme(_) => complaint.or_hint(scheme_for(reader, text)),
+            _ => complaint,
+        }
+    })?;
     match source {
         ImageSource::File { path, sha256 } => {
             let path = reader.files.path(&path.to_string_lossy())?;
@@ -153,6 +159,15 @@ fn parsed(reader: &Reader, text: &str) -> Result<ImageSource, Complaint> {
             Ok(source)
         }
     }
+}
+
+/// The question after what `text`, which has no scheme, may have been meant for.
+fn scheme_for(reader: &Reader, text: &str) -> Option<String> {
+    if text.contains('/') && reader.files.existing(text).is_ok() {
+        return Some(format!("did you mean `file:{text}`?"));
+    }
+    let is_distro = text.contains('/') && text.parse::<DistroName>().is_ok();
+    is_distro.then(|| format!("did you mean `distro: {text}`?"))
 }
 
 fn with_sha256(image: ImageSource, sha256: String) -> Result<ImageSource, Complaint> {

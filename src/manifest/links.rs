@@ -31,6 +31,9 @@ pub(super) enum Networks {
     OfHost,
 }
 
+/// What to write in place of nothing.
+const NO_NETWORKS: &str = "write `networks: none`, or leave it out for the default one";
+
 /// The key of a link's address of `family`.
 pub(super) fn ip_key(family: IpFamily) -> &'static str {
     match family {
@@ -55,7 +58,12 @@ pub(super) fn networks(reader: &mut Reader, entry: &Entry) -> Option<Networks> {
             reader.complain(entry.place(), complaint.hint(format!("write `networks: [{text}]` for a network")));
             return None;
         }
-        Value::Empty | Value::List(_) | Value::Mapping(_) | Value::Broken => {}
+        Value::Empty => {
+            let complaint = Complaint::new("`networks` has no value");
+            reader.complain(entry.place(), complaint.hint(NO_NETWORKS));
+            return None;
+        }
+        Value::List(_) | Value::Mapping(_) | Value::Broken => {}
     }
     links(reader, entry).map(Networks::Links)
 }
@@ -72,10 +80,7 @@ fn links(reader: &mut Reader, entry: &Entry) -> Option<Vec<LinkKeys>> {
     if let Value::List(items) = &entry.node.value
         && items.is_empty()
     {
-        reader.complain(
-            entry.place(),
-            Complaint::new("`networks` names none").hint("write `networks: none`, or leave it out for the default one"),
-        );
+        reader.complain(entry.place(), Complaint::new("`networks` names none").hint(NO_NETWORKS));
     }
     check_twice(reader, &links);
     (!links.is_empty()).then_some(links)

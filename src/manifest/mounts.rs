@@ -96,7 +96,8 @@ fn short(files: &Files, text: &str) -> Result<MountSpec, Complaint> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
         [source, target] => (*source, *target, ""),
-        [source, target, options] => (*source, *target, *options),
+        // No option begins like a path.
+        [source, target, options] if !options.starts_with('/') => (*source, *target, *options),
         [_] => return Err(Complaint::new(format!("`{text}` has no target")).hint("write `SOURCE:TARGET`")),
         _ => {
             let hint = "paths with colons need the long form: `{type: bind, source: …, target: …}`";

@@ -228,6 +228,10 @@ pub(super) fn check_name(reader: &mut Reader, declared: &[Declared], wanted: &st
     if declared.iter().any(|network| network.name.as_str() == wanted) {
         return;
     }
+    if matches!(wanted, "none" | "host") {
+        let complaint = Complaint::new(format!("`{wanted}` is no network, and stands alone"));
+        return reader.complain(place, complaint.hint(format!("write `networks: {wanted}`")));
+    }
     let known = || declared.iter().map(|network| network.name.as_str());
     let hint = keys::did_you_mean(wanted, known()).unwrap_or_else(|| {
         format!("the networks are {}; others go into `networks` of the file", keys::listed(known()))

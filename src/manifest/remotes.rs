@@ -8,7 +8,7 @@ use super::interpolate::Environment;
 use super::keys::{self, did_you_mean, listed};
 use super::node::{Entry, Value};
 use super::reader::{Reader, Section};
-use crate::model::{Distro, SigningKey, SigningKeys, WebUrl};
+use crate::model::{Distro, DistroName, DistroNameError, SigningKey, SigningKeys, WebUrl};
 
 /// The server of distributions that name none, and the name that `remotes` replaces it by.
 const DEFAULT: &str = "https://images.linuxcontainers.org";
@@ -65,19 +65,26 @@ impl Remotes {
         let server = match self.named.get(remote) {
             Some(server) => server.clone(),
             None if remote == DEFAULT_NAME => self.default.clone()?,
-            None => return Err(self.unknown(remote)),
+            None => return Err(self.unknown(remote, name)),
         };
-        let name = name.parse().map_err(|error: crate::model::DistroNameError| Complaint::new(error.to_string()))?;
+        let name = name.parse().map_err(|error: DistroNameError| Complaint::new(error.to_string()))?;
         Ok(Distro { server, name })
     }
 
-    fn unknown(&self, remote: &str) -> Complaint {
+    /// What is wrong with `REMOTE:NAME`.
+    fn unknown(&self, remote: &str, name: &str) -> Complaint {
         if matches!(remote, "oci" | "file" | "http" | "https" | "bootstrap") {
             let complaint = Complaint::new(format!("`{remote}:` is not written with `distro`"));
             return complaint.hint(format!("write it with `image`: `image: {remote}:…`"));
         }
         let known = || self.named.keys().map(String::as_str).chain([DEFAULT_NAME]);
+        // As docker writes it: no name of a server's has one part alone.
+        let slashed = format!("{remote}/{name}");
+        let is_tag = !name.contains('/') && slashed.parse::<DistroName>().is_ok();
         let hint = did_you_mean(remote, known()).unwrap_or_else(|| {
+            if is_tag {
+                return format!("did you mean `{slashed}`?");
+            }
             format!("`remotes: {{{remote}: https://…}}` would make it known; there are {}", listed(known()))
         });
         Complaint::new(format!("there is no image server `{remote}`")).hint(hint)

@@ -275,7 +275,13 @@ pub(super) fn restart(text: &str) -> Result<Restart, Complaint> {
     if text == "false" {
         return Ok(Restart::No);
     }
-    one_of("restart policy", text, &Restart::ALL)
+    one_of("restart policy", text, &Restart::ALL).map_err(|complaint| match text {
+        // The first of docker's, and YAML's own words, of which one is near a word that means the opposite.
+        "unless-stopped" => complaint.hint("did you mean `always`?"),
+        "off" => complaint.hint("did you mean `no`?"),
+        "on" | "yes" | "true" => complaint.hint("did you mean `always`, or `on-failure`?"),
+        _ => complaint,
+    })
 }
 
 /// The value of `all` that `text` names, `kind` being what they are.

@@ -44,7 +44,10 @@ fn line(text: &str) -> Result<String, Complaint> {
 /// The keys in the file that `text` names. The private key beside a public one is the one that ssh-keygen(1) made with
 /// it; only its path is kept.
 fn from_file(reader: &mut Reader, text: &str) -> Result<Vec<String>, Complaint> {
-    let content = reader.files.read(text)?;
+    let content = reader.files.read(text).map_err(|complaint| match complaint.hint {
+        Some(_) => complaint.hint("make it with `ssh-keygen`, or name a public key that is there"),
+        None => complaint,
+    })?;
     if content.contains("PRIVATE KEY-----") {
         let hint = format!("name its public half: `{text}.pub`");
         return Err(Complaint::new(format!("`{text}` holds a private key")).hint(hint));

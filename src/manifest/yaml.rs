@@ -208,8 +208,11 @@ fn words(error: &Error) -> String {
         return too_deep();
     }
     let mut characters = words.chars();
-    let first = characters.next().map(|first| first.to_ascii_lowercase());
-    format!("this is not YAML: {}", first.into_iter().chain(characters).collect::<String>())
+    let first = characters.next().unwrap_or_default();
+    // An initialism, such as YAML itself, stays as it is.
+    let is_initialism = characters.clone().next().is_some_and(|second| second.is_ascii_uppercase());
+    let first = if is_initialism { first } else { first.to_ascii_lowercase() };
+    format!("this is not YAML: {first}{}", characters.as_str())
 }
 
 fn too_deep() -> String {

@@ -117,7 +117,7 @@ fn restart_has_three_words_and_a_truth_value() {
         assert_eq!(container(&format!("restart: {written}")).restart, meant);
     }
     insta::assert_snapshot!(wrong("restart: on_failure"), @"5:14 unknown restart policy `on_failure` (did you mean `on-failure`?)");
-    insta::assert_snapshot!(wrong("restart: unless-stopped"), @"5:14 unknown restart policy `unless-stopped` (write one of `no`, `on-failure` and `always`)");
+    insta::assert_snapshot!(wrong("restart: unless-stopped"), @"5:14 unknown restart policy `unless-stopped` (did you mean `always`?)");
 }
 
 #[test]
@@ -292,7 +292,7 @@ mounts:
 -
 ")).expect_err("all of it is wrong"), @"
     5:5 a mount has no value
-    6:7 cannot find `DIR/missing`: No such file or directory
+    6:7 cannot find `DIR/missing`: No such file or directory (make it first, or correct the path, which is looked up in `DIR`)
     7:7 `./data` has no target (write `SOURCE:TARGET`)
     8:7 `./data:/a:ro:z` has too many colons (paths with colons need the long form: `{type: bind, source: …, target: …}`)
     9:7 `a` is not an absolute path (in the guest, paths begin with `/`)

@@ -319,7 +319,7 @@ remotes:
 containers: {}
 "), @r"
     4:3 the image server `a` has no `url` (write `url: https://…`)
-    4:12 cannot read `/no/such.gpg`: No such file or directory
+    4:12 cannot read `/no/such.gpg`: No such file or directory (make it first, or correct the path)
     5:43 `/etc/passwd` is no public key of OpenPGP (write it with `gpg --export FINGERPRINT`)
     6:12 `ftp://images.example` is not fetched from: only https is safe, and http to localhost, 127.0.0.1 or [::1]
     6:36 unknown key `keys` (did you mean `key`?)

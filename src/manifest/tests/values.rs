@@ -72,9 +72,9 @@ containers:
     let rejected = parse(&directory.path().join("fleet.yaml"), text, "", &environment).expect_err("much is wrong");
     let drawn = drawn(&rejected).replace(&directory.path().display().to_string(), "DIR");
     insta::assert_snapshot!(drawn, @r"
-    3:20 cannot read `DIR/nowhere`: No such file or directory
+    3:20 cannot read `DIR/nowhere`: No such file or directory (make it first, or correct the path, which is looked up in `DIR`)
     3:29 unknown key `motd` (the keys here are `hosts`, `hostname`, `resolv.conf`, `networkd.network`, `interfaces`, `sudoers` and `doas.conf`)
-    8:7 cannot read `DIR/missing.pub`: No such file or directory
+    8:7 cannot read `DIR/missing.pub`: No such file or directory (make it with `ssh-keygen`, or name a public key that is there)
     9:7 `id` holds a private key (name its public half: `id.pub`)
     10:7 in line 2 of `bad.pub`: `ssh-ed25519 AAAA me` is not a public key: Base64 encoding error: invalid Base64 length
     11:7 `empty.pub` holds no key
