@@ -246,13 +246,16 @@ fn the_help_of_inventory_says_what_ansible_gets() {
 }
 
 #[test]
-fn what_ssh_prints_is_no_document() {
-    let output = fleet(&["-o", "json", "ssh", "web-1"]);
-    assert_eq!(status(&output), 64);
-    insta::assert_snapshot!(text(&output.stderr), @"
-    error: what `ssh` prints is the guest's, and no document
-      hint: `fleet exec NAME -o json -- CMD` gives its output as a document
-    ");
+fn what_a_guest_prints_to_its_user_is_no_document() {
+    for verb in ["ssh", "shell", "console"] {
+        let output = fleet(&["-o", "json", verb, "web-1"]);
+        assert_eq!(status(&output), 64, "{verb}");
+        let expected = format!(
+            "error: what `{verb}` prints is the guest's, and no document\n  \
+             hint: `fleet exec NAME -o json -- CMD` gives the output of a command as a document\n"
+        );
+        assert_eq!(text(&output.stderr), expected);
+    }
 }
 
 #[test]

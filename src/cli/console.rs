@@ -27,6 +27,7 @@ pub(super) struct ConsoleArguments {
 }
 
 pub(super) fn run(session: &Session, arguments: &ConsoleArguments) -> Result<Exit, CliError> {
+    session.refuse_json("console")?;
     let name = parse_name(&arguments.name, "write `fleet console NAME`")?;
     require_root()?;
     let attachment = ConsoleAttachment::open(&session.layout, &name).map_err(|error| engine_failed(&error))?;

@@ -141,6 +141,17 @@ impl Session {
         })
     }
 
+    /// Refuses JSON for a verb that has nothing to say of its own.
+    pub(super) fn refuse_json(&self, verb: &str) -> Result<(), CliError> {
+        match self.console.format {
+            Format::Text => Ok(()),
+            Format::Json => Err(CliError::usage(
+                format!("what `{verb}` prints is the guest's, and no document"),
+                "`fleet exec NAME -o json -- CMD` gives the output of a command as a document",
+            )),
+        }
+    }
+
     /// Refuses `--only` for a verb that works on whole fleets: to ignore it would do more than was asked for.
     pub(super) fn refuse_only(&self, verb: &str) -> Result<(), CliError> {
         if self.only.is_empty() {

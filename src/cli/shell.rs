@@ -26,6 +26,7 @@ pub(super) struct ShellArguments {
 }
 
 pub(super) fn run(session: &Session, arguments: &ShellArguments) -> Result<Exit, CliError> {
+    session.refuse_json("shell")?;
     let name = parse_name(&arguments.name, "write `fleet shell NAME`")?;
     require_root()?;
     let command = GuestCommand {

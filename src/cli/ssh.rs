@@ -15,7 +15,6 @@ use super::logins::unquotable;
 use super::privilege::require_root;
 use super::selection::parse_name;
 use crate::model::{ContainerName, ContainerRecord, EngineKind, Fleet, Login, Ownership, RunState};
-use crate::report::Format;
 
 /// Log in to a running container with the host's ssh
 ///
@@ -38,10 +37,7 @@ pub(super) struct SshArguments {
 const USAGE: &str = "write `fleet ssh NAME` or `fleet ssh USER@NAME`";
 
 pub(super) fn run(session: &Session, arguments: &SshArguments) -> Result<Exit, CliError> {
-    if session.console.format == Format::Json {
-        let hint = "`fleet exec NAME -o json -- CMD` gives its output as a document";
-        return Err(CliError::usage("what `ssh` prints is the guest's, and no document", hint));
-    }
+    session.refuse_json("ssh")?;
     let (user, name) = target(&arguments.target)?;
     require_root()?;
     let fleets = fleets_at_hand(session)?;
