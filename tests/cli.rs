@@ -259,6 +259,41 @@ fn what_a_guest_prints_to_its_user_is_no_document() {
 }
 
 #[test]
+fn with_json_a_wrong_command_line_is_a_document_too() {
+    for arguments in [&["aply", "-o", "json"][..], &["-ojson", "aply"], &["--output=json", "aply"]] {
+        let output = fleet(arguments);
+        assert_eq!(status(&output), 64);
+        assert!(text(&output.stderr).starts_with("error: unrecognized subcommand 'aply'\n"), "{arguments:?}");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(text(&output.stdout), @r#"
+            {
+              "error": [
+                "unrecognized subcommand 'aply'"
+              ],
+              "hint": "a similar subcommand exists: 'apply'"
+            }
+            "#);
+        }
+    }
+    assert_eq!(text(&fleet(&["aply"]).stdout), "");
+    assert!(text(&fleet(&["--help", "-o", "json"]).stdout).starts_with("Turns a YAML file"));
+}
+
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let empty = tempfile::tempdir().expect("a temporary directory");
+    let variables = ["FLEET_FILE", "FLEET_ROOT", "FLEET_JOBS", "FLEET_IMAGE_MAX_SIZE", "FLEET_IMAGE_MAX_FILES"]
+        .map(|name| (name, ""));
+    std::fs::write(empty.path().join("fleet.yaml"), "fleet: a\ncontainers: {}\n").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+    command.arg("validate").env_clear().current_dir(empty.path());
+    let output = command.envs(variables).output().expect("the program is built");
+    assert_eq!((status(&output), text(&output.stderr)), (0, ""));
+    let wrong = command.env("FLEET_JOBS", "many").output().expect("the program is built");
+    assert_eq!(status(&wrong), 64);
+}
+
+#[test]
 fn fleets_that_clash_are_shown_where_they_do_and_a_file_counts_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(dir.path().join("a.yaml"), "fleet: a\ncontainers: {web: {distro: busybox}}\n").expect("written");

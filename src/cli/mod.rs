@@ -6,6 +6,7 @@
 mod apply;
 mod arguments;
 mod change;
+mod command_line;
 mod console;
 mod converging;
 mod cp;
@@ -43,9 +44,7 @@ mod validate;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use arguments::{Arguments, Verb};
+use arguments::Verb;
 use error::{CliError, Exit};
 use global::Session;
 
@@ -53,13 +52,10 @@ use global::Session;
 /// some verbs fork.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match command_line::read(&arguments) {
         Ok(arguments) => arguments,
-        Err(message) => {
-            // Nobody is left to tell if this cannot be printed.
-            let _ = message.print();
-            return if message.use_stderr() { Exit::Usage } else { Exit::Done }.into();
-        }
+        Err(exit) => return exit.into(),
     };
     let console = arguments.global.console();
     let ended = Session::new(&arguments.global, console).and_then(|session| dispatch(&session, arguments.verb));
