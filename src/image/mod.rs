@@ -32,6 +32,7 @@ mod remote;
 mod source;
 mod squashfs;
 mod squashfs_blocks;
+mod squashfs_index;
 mod squashfs_tree;
 mod squashfs_xattrs;
 mod store;

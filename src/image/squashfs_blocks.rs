@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use backhand::SuperBlock;
 use backhand::compression::{CompressionAction as _, Compressor, DefaultCompressor};
+use zstd::zstd_safe::find_frame_compressed_size;
 
 use super::pax::damaged;
 
@@ -44,9 +45,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// What `reference` means: its upper bits count from where a table begins, `start`.
+    /// What `reference` means: its upper bits count from where a table begins, `start`. The kernel keeps 32 of them
+    /// (`SQUASHFS_INODE_BLK`), and would find something else with more.
     pub(super) fn of(reference: u64, start: u64) -> io::Result<Place> {
-        let block = start.checked_add(reference >> 16).ok_or_else(|| damaged("a place is impossibly far"))?;
+        let block = u32::try_from(reference >> 16).ok().and_then(|block| start.checked_add(block.into()));
+        let block = block.ok_or_else(|| damaged("a place is impossibly far"))?;
         Ok(Place { block, offset: usize::from((reference & 0xffff) as u16) })
     }
 }
@@ -103,6 +106,10 @@ impl<'a> Blocks<'a> {
         if header & AS_IT_IS != 0 {
             return Ok((stored, next));
         }
+        // The kernel stops where the first frame ends, and the library goes on to the next one.
+        if self.compressor == Compressor::Zstd && find_frame_compressed_size(&stored) != Ok(stored.len()) {
+            return Err(damaged("a metadata block is not packed as one piece"));
+        }
         let mut content = Vec::with_capacity(BLOCK);
         DefaultCompressor
             .decompress(&stored, &mut content, self.compressor)
@@ -118,6 +125,8 @@ impl<'a> Blocks<'a> {
 #[derive(Debug)]
 pub(super) struct Reader<'b> {
     blocks: &'b Blocks<'b>,
+    /// Where the block is that is read from.
+    block: u64,
     content: Content,
     offset: usize,
 }
@@ -125,7 +134,16 @@ pub(super) struct Reader<'b> {
 impl<'b> Reader<'b> {
     /// Begins at `place`.
     pub(super) fn new(blocks: &'b Blocks<'b>, place: Place) -> io::Result<Reader<'b>> {
-        Ok(Reader { blocks, content: blocks.content(place.block)?, offset: place.offset })
+        Ok(Reader { blocks, block: place.block, content: blocks.content(place.block)?, offset: place.offset })
+    }
+
+    /// Where the next byte is.
+    pub(super) fn place(&self) -> Place {
+        if self.offset < self.content.0.len() {
+            Place { block: self.block, offset: self.offset }
+        } else {
+            Place { block: self.content.1, offset: 0 }
+        }
     }
 
     /// The next `length` bytes.
@@ -133,8 +151,9 @@ impl<'b> Reader<'b> {
         let mut bytes = Vec::with_capacity(length.min(BLOCK));
         while bytes.len() < length {
             if self.offset >= self.content.0.len() {
-                self.content = self.blocks.content(self.content.1)?;
-                self.offset = 0;
+                let next = self.place();
+                self.content = self.blocks.content(next.block)?;
+                (self.block, self.offset) = (next.block, next.offset);
             }
             let taken = (length - bytes.len()).min(self.content.0.len() - self.offset);
             bytes.extend_from_slice(&self.content.0[self.offset..self.offset + taken]);
@@ -168,4 +187,25 @@ impl<'b> Reader<'b> {
 pub(super) fn part<const N: usize>(bytes: &[u8], start: usize) -> io::Result<[u8; N]> {
     let part = bytes.get(start..).and_then(<[u8]>::first_chunk::<N>).copied();
     part.ok_or_else(|| damaged("a table is cut short"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_of_several_zstd_frames_is_refused() {
+        let pack = |content: &[u8]| zstd::bulk::compress(content, 3).expect("packed");
+        let read = |stored: &[u8]| {
+            let file = tempfile::tempfile().expect("a temporary file");
+            let header = u16::try_from(stored.len()).expect("it is short").to_le_bytes();
+            file.write_all_at(&[&header, stored].concat(), 0).expect("written");
+            let blocks = Blocks { file: &file, compressor: Compressor::Zstd, kept: RefCell::default() };
+            blocks.read(0).map(|(content, _)| content).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&pack(b"shown")), Ok(b"shown".to_vec()));
+        let refused = Err("a metadata block is not packed as one piece".to_owned());
+        assert_eq!(read(&[pack(b"shown"), pack(b"hidden")].concat()), refused);
+        assert_eq!(read(&[&pack(b"shown")[..], b"more"].concat()), refused);
+    }
 }

@@ -17,6 +17,7 @@ use rustix::fs::Timespec;
 use super::error::TreeError;
 use super::pax::damaged;
 use super::squashfs_blocks::{BLOCK, Blocks, Place, Reader};
+use super::squashfs_index::{Index, IndexPlace};
 use super::tree::{Attributes, Limits, id};
 use crate::model::ImageLimit;
 
@@ -43,17 +44,21 @@ pub(super) struct Shown {
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Directory {
-        /// Where its entries begin.
-        entries: Place,
-        /// What they take in bytes.
-        length: u32,
-    },
-    File {
-        size: u64,
-    },
+    Directory(Listing),
+    File { size: u64 },
     Device,
     Other,
+}
+
+/// The entries of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listing {
+    /// Where they begin.
+    start: Place,
+    /// What they take in bytes.
+    length: u32,
+    /// Where searches may begin, if they do not begin at the start.
+    index: Option<IndexPlace>,
 }
 
 #[derive(Debug)]
@@ -111,14 +116,14 @@ impl Looking<'_> {
         if waiting.is_empty() {
             return Err(TreeError::damaged(damaged("its root is no directory")));
         }
-        while let Some((path, entries, length)) = waiting.pop() {
-            self.enter(&path, entries, length, &mut waiting)?;
+        while let Some((path, listing)) = waiting.pop() {
+            self.enter(&path, listing, &mut waiting)?;
         }
         Ok(self.shown)
     }
 
     /// Takes note of the inode at `place`, which `path` is a name of. Returns what is to be entered, if it is a directory.
-    fn take(&mut self, path: PathBuf, place: Place, inode: Inode) -> Result<Option<(PathBuf, Place, u32)>, TreeError> {
+    fn take(&mut self, path: PathBuf, place: Place, inode: Inode) -> Result<Option<(PathBuf, Listing)>, TreeError> {
         if *self.places.entry(inode.number).or_insert(place) != place {
             return Err(TreeError::damaged(damaged("two of its inodes have the same number")));
         }
@@ -127,12 +132,12 @@ impl Looking<'_> {
         let size = if let Kind::File { size } = inode.kind { size } else { 0 };
         self.left.charge(size, self.limits)?;
         match inode.kind {
-            Kind::Directory { entries, length } => {
+            Kind::Directory(listing) => {
                 if !self.entered.insert(inode.number) {
                     return Err(TreeError::damaged(damaged("one of its directories has two places")));
                 }
                 self.shown.directories.insert(path.clone(), inode.attributes);
-                Ok(Some((path, entries, length)))
+                Ok(Some((path, listing)))
             }
             Kind::Device => {
                 self.shown.devices.push(path);
@@ -142,32 +147,31 @@ impl Looking<'_> {
         }
     }
 
-    /// Goes through the directory `path`, whose entries begin at `place` and take `length` bytes.
-    fn enter(
-        &mut self,
-        path: &Path,
-        place: Place,
-        length: u32,
-        waiting: &mut Vec<(PathBuf, Place, u32)>,
-    ) -> Result<(), TreeError> {
+    /// Goes through the directory `path`, whose entries are `listing`.
+    fn enter(&mut self, path: &Path, listing: Listing, waiting: &mut Vec<(PathBuf, Listing)>) -> Result<(), TreeError> {
         let cut = || damaged("a directory is cut short");
+        let Listing { start, length, index } = listing;
+        let open = |index| Index::new(self.blocks, index, start, self.superblock.dir_table);
+        let mut index = index.map(open).transpose().map_err(TreeError::damaged)?;
         let mut left = length;
-        if left == 0 {
-            return Ok(());
-        }
-        let mut reader = Reader::new(self.blocks, place).map_err(TreeError::damaged)?;
-        while left > 0 {
+        // There may be no block where an empty one begins.
+        let mut reader = (left > 0).then(|| Reader::new(self.blocks, start)).transpose().map_err(TreeError::damaged)?;
+        while let Some(reader) = reader.as_mut().filter(|_| left > 0) {
+            let (position, place) = (length - left, reader.place());
             left = left.checked_sub(HEADER).ok_or_else(|| TreeError::damaged(cut()))?;
             let header = (|| Ok((reader.u32()?, reader.u32()?, reader.u32()?)))();
             let (count, block, number) = header.map_err(TreeError::damaged)?;
             if count >= MOST_BEHIND_HEADER {
                 return Err(TreeError::damaged(damaged("a directory has too many entries in a row")));
             }
-            for _ in 0..=count {
+            for which in 0..=count {
                 let entry = (|| Ok((reader.u16()?, reader.u16()?, reader.u16()?, u32::from(reader.u16()?) + 1)))();
                 let (offset, difference, code, name_length) = entry.map_err(TreeError::damaged)?;
                 left = left.checked_sub(ENTRY + name_length).ok_or_else(|| TreeError::damaged(cut()))?;
                 let name = reader.bytes(name_length as usize).map_err(TreeError::damaged)?;
+                if let Some(index) = index.as_mut().filter(|_| which == 0) {
+                    index.compare(position, place, &name).map_err(TreeError::damaged)?;
+                }
                 let path = below(path, &name)?;
                 let reference = u64::from(block) << 16 | u64::from(offset);
                 let place = Place::of(reference, self.superblock.inode_table).map_err(TreeError::damaged)?;
@@ -179,7 +183,7 @@ impl Looking<'_> {
                 waiting.extend(self.take(path, place, inode)?);
             }
         }
-        Ok(())
+        index.map_or(Ok(()), Index::finish).map_err(TreeError::damaged)
     }
 
     fn inode(&self, place: Place) -> io::Result<Inode> {
@@ -204,21 +208,22 @@ impl Looking<'_> {
     }
 
     fn kind(&self, code: u16, reader: &mut Reader<'_>) -> io::Result<Kind> {
-        let directory = |block: u32, offset: u16, length: u32| {
+        let directory = |block: u32, offset: u16, length: u32, index: Option<IndexPlace>| {
             let reference = u64::from(block) << 16 | u64::from(offset);
-            let entries = Place::of(reference, self.superblock.dir_table)?;
-            Ok(Kind::Directory { entries, length: length.saturating_sub(NOT_THERE) })
+            let start = Place::of(reference, self.superblock.dir_table)?;
+            Ok(Kind::Directory(Listing { start, length: length.saturating_sub(NOT_THERE), index }))
         };
         match code {
             1 => {
                 let (block, _links) = (reader.u32()?, reader.u32()?);
                 let (length, offset) = (reader.u16()?, reader.u16()?);
-                directory(block, offset, length.into())
+                directory(block, offset, length.into(), None)
             }
             8 => {
                 let (_links, length, block, _parent) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
-                let (_index, offset) = (reader.u16()?, reader.u16()?);
-                directory(block, offset, length)
+                let (count, offset, _xattrs) = (reader.u16()?, reader.u16()?, reader.u32()?);
+                let index = IndexPlace { first: reader.place(), count };
+                directory(block, offset, length, Some(index).filter(|index| index.count > 0))
             }
             2 => {
                 let (_start, _fragment, _offset) = (reader.u32()?, reader.u32()?, reader.u32()?);

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use proptest::collection::vec;
@@ -163,6 +164,84 @@ fn directories_in_a_circle_are_refused() {
     for why in refused(&room, &with(&circle, entry + 2, &difference.to_le_bytes())) {
         assert!(why.ends_with("one of its directories has two places"), "{why}");
     }
+}
+
+/// A squashfs with the directory `long`, whose listing takes more than one metadata block and has an index. Returns where in it
+/// that has its first entry, too: the position in the listing, the block, the length of the name and the name.
+fn squashfs_with_an_index(room: &Room) -> (Vec<u8>, usize) {
+    let names: Vec<String> = (0..40).map(|number| format!("{number:03}{}", "n".repeat(237))).collect();
+    fs::create_dir_all(room.path("source/long")).expect("a directory");
+    for name in &names {
+        fs::write(room.path("source/long").join(name), "").expect("a file");
+    }
+    let whole = squashfs(room, &AS_IT_IS);
+    let inodes = u64::from_le_bytes(*whole[INODE_TABLE..].first_chunk().expect("it is there"));
+    let inodes = usize::try_from(inodes).expect("it is small");
+    // In the listing the length is shorter by two bytes.
+    let find = |name: &String| {
+        let wanted = [&239_u32.to_le_bytes(), name.as_bytes()].concat();
+        whole[inodes..].windows(wanted.len()).position(|window| window == wanted)
+    };
+    let length = names.iter().find_map(find).expect("it has an index");
+    (whole, inodes + length - 8)
+}
+
+#[test]
+fn an_index_that_leads_elsewhere_than_its_directory_is_refused() {
+    let room = Room::new();
+    let (whole, entry) = squashfs_with_an_index(&room);
+    let path = room.path("whole");
+    fs::write(&path, &whole).expect("a file");
+    examine(&File::open(&path).expect("it is there"), LIMITS).expect("the index is right");
+    let number = |place: usize| u32::from_le_bytes(*whole[place..].first_chunk().expect("it is there"));
+    let (position, block) = (number(entry), number(entry + 4));
+    assert!(position > 0 && whole[entry + 12..].starts_with(format!("{:03}", position / 248).as_bytes()));
+    for (place, value) in [
+        // Another entry of it, the block before, and one that is of no directory.
+        (entry, (position + 248).to_le_bytes()),
+        (entry, (position - 248).to_le_bytes()),
+        (entry, 0_u32.to_le_bytes()),
+        (entry, (1_u32 << 20).to_le_bytes()),
+        (entry + 4, (block + 8194).to_le_bytes()),
+        (entry + 4, 0x4000_0000_u32.to_le_bytes()),
+        (entry + 12, *b"000n"),
+    ] {
+        for why in refused(&room, &with(&whole, place, &value)) {
+            assert!(why.ends_with("a directory's index leads elsewhere than its entries"), "{value:?} {why}");
+        }
+    }
+    for why in refused(&room, &with(&whole, entry + 8, &u32::MAX.to_le_bytes())) {
+        assert!(why.ends_with("a name in a directory's index is too long"), "{why}");
+    }
+}
+
+#[test]
+fn large_directories_are_accepted_however_they_are_packed() {
+    let room = Room::new();
+    fs::create_dir_all(room.path("source/many")).expect("a directory");
+    for number in 0..3000 {
+        fs::write(room.path("source/many").join(format!("{:x}-{number}", number * 7919 % 3001)), "").expect("a file");
+    }
+    let limits = Limits { bytes: 1 << 20, entries: 4000 };
+    for options in [&["-comp", "gzip"][..], &["-comp", "xz"], &["-comp", "zstd"], &["-comp", "lz4"], &AS_IT_IS] {
+        squashfs(&room, options);
+        let made = File::open(room.path("made")).expect("it is there");
+        let (shown, _) = examine(&made, limits).unwrap_or_else(|error| panic!("{options:?}: {}", chain(&error)));
+        assert_eq!(shown.directories.len(), 2, "{options:?}");
+    }
+}
+
+#[test]
+fn a_reference_that_the_kernel_would_cut_is_refused() {
+    let room = Room::new();
+    let whole = squashfs(&room, &AS_IT_IS);
+    // Where the uncut one leads there is a root, too.
+    let far = with(&whole, ROOT_INODE + 6, &[1]);
+    let file = File::create_new(room.path("far")).expect("a file");
+    file.write_all_at(&far, 0).and_then(|()| file.write_all_at(&whole, 1 << 32)).expect("written");
+    let file = File::open(room.path("far")).expect("it is there");
+    let why = chain(&examine(&file, LIMITS).expect_err("it must be refused"));
+    assert!(why.ends_with("a place is impossibly far"), "{why}");
 }
 
 #[test]
