@@ -4,15 +4,16 @@
 //! splits extended headers at line ends, which are ordinary bytes in a binary attribute such as a file capability,
 //! and because it takes GNU's sparse files in pax form for ordinary ones.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, BufRead};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 
 use rustix::fs::Timespec;
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::error::TreeError;
 use super::pax::{Extended, damaged};
+use super::sparse::{self, DecimalMap, Segment};
 use super::tree::Attributes;
 
 /// The unit of a tar archive.
@@ -39,8 +40,8 @@ pub(super) enum EntryKind {
     File {
         /// Its length, holes included.
         size: u64,
-        /// Where in the file the data that follows goes, as (offset, length); `None` if there are no holes.
-        segments: Option<Vec<(u64, u64)>>,
+        /// Where in the file the data that follows goes; `None` if there are no holes.
+        segments: Option<Vec<Segment>>,
     },
     /// Another name for the entry of this name.
     HardLink(Vec<u8>),
@@ -167,27 +168,23 @@ impl<R: BufRead> Entries<R> {
     fn file(&mut self, stored: u64, extended: &Extended) -> io::Result<EntryKind> {
         let sparse = &extended.sparse;
         let Some(size) = sparse.size else { return Ok(EntryKind::File { size: stored, segments: None }) };
-        let numbers = if sparse.map_in_data { self.sparse_map()? } else { sparse.map.clone() };
-        let segments = numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let segments = if sparse.map_in_data {
+            self.sparse_map()?
+        } else {
+            sparse.map.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+        };
         Ok(EntryKind::File { size, segments: Some(segments) })
     }
 
-    /// The map of GNU's sparse format 1.0: decimal lines before the data, padded to whole blocks.
-    fn sparse_map(&mut self) -> io::Result<Vec<u64>> {
-        let mut text = Vec::new();
+    /// The map of GNU's sparse format 1.0: before the data, padded to whole blocks.
+    fn sparse_map(&mut self) -> io::Result<Vec<Segment>> {
+        let mut map = DecimalMap::default();
         loop {
             let block = self.block()?.ok_or(io::ErrorKind::UnexpectedEof)?;
             self.left =
                 self.left.checked_sub(BLOCK as u64).ok_or_else(|| damaged("a sparse file's map is cut short"))?;
-            text.extend_from_slice(&block);
-            let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
-            // What stands behind the last line end is not a line.
-            let mut numbers = lines[..lines.len() - 1].iter().map(|line| decimal(line));
-            let Some(count) = numbers.next() else { continue };
-            let wanted = count?.checked_mul(2).filter(|count| *count <= LONGEST_EXTENSION);
-            let wanted = wanted.ok_or_else(|| damaged("a sparse file's map is too long"))?;
-            if numbers.len() as u64 >= wanted {
-                return numbers.take(usize::try_from(wanted).unwrap_or(usize::MAX)).collect();
+            if map.read(&block)? {
+                return Ok(map.segments());
             }
         }
     }
@@ -203,12 +200,16 @@ impl<R: BufRead> Entries<R> {
             Ok(())
         };
         add(&gnu.sparse)?;
-        let mut more = gnu.is_extended();
+        let (mut more, mut blocks) = (gnu.is_extended(), 0);
         while more {
+            if blocks == sparse::MOST_BLOCKS {
+                return Err(sparse::too_long());
+            }
             let mut extension = GnuExtSparseHeader::new();
             *extension.as_mut_bytes() = self.block()?.ok_or(io::ErrorKind::UnexpectedEof)?;
             add(extension.sparse())?;
             more = extension.is_extended();
+            blocks += 1;
         }
         Ok(EntryKind::File { size: number(&gnu.realsize)?, segments: Some(segments) })
     }
@@ -317,11 +318,6 @@ fn number(field: &[u8]) -> io::Result<u64> {
         b'0'..=b'7' => Ok(sum << 3 | u64::from(digit - b'0')),
         _ => Err(damaged("a header holds something else than a number")),
     })
-}
-
-fn decimal(digits: &[u8]) -> io::Result<u64> {
-    let text = OsStr::from_bytes(digits).to_str();
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| damaged("a sparse file's map is not made of numbers"))
 }
 
 fn cut_at_null(mut bytes: Vec<u8>) -> Vec<u8> {

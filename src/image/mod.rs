@@ -30,6 +30,7 @@ mod pax;
 mod registry;
 mod remote;
 mod source;
+mod sparse;
 mod squashfs;
 mod squashfs_blocks;
 mod squashfs_index;

@@ -9,6 +9,7 @@ use super::error::TreeError;
 use super::file_hashes::FileHashes;
 use super::layers::is_marked;
 use super::pax::damaged;
+use super::sparse::Segment;
 use super::tree::{Limits, Tree, inside};
 
 /// What of an archive is the root file system.
@@ -80,10 +81,14 @@ pub(super) fn add<R: BufRead>(
     let Some(path) = contents.place(&entry.name)? else { return tree.charge(0) };
     let unsupported = |what| TreeError::Unsupported { entry: path.display().to_string(), what };
     match &entry.kind {
-        EntryKind::File { size, segments } => tree.file(&path, *size, &entry.attributes, |file| match segments {
-            None => entries.copy(*size, |piece| file.write_all(piece).map_err(TreeError::write(&path))),
-            Some(segments) => fill_sparse(file, &path, *size, segments, entries),
-        }),
+        EntryKind::File { size, segments } => {
+            // A map of nothing but empty pieces costs as much as data.
+            tree.charge_bytes(segments.as_ref().map_or(0, |segments| size_of_val(segments.as_slice()) as u64))?;
+            tree.file(&path, *size, &entry.attributes, |file| match segments {
+                None => entries.copy(*size, |piece| file.write_all(piece).map_err(TreeError::write(&path))),
+                Some(segments) => fill_sparse(file, &path, *size, segments, entries),
+            })
+        }
         EntryKind::HardLink(target) => {
             // Some programs write it as the guest would: that is harmless, it is resolved inside the tree.
             let target = target.strip_prefix(b"/").unwrap_or(target);
@@ -104,7 +109,7 @@ fn fill_sparse<R: BufRead>(
     file: &mut File,
     path: &Path,
     size: u64,
-    segments: &[(u64, u64)],
+    segments: &[Segment],
     entries: &mut Entries<R>,
 ) -> Result<(), TreeError> {
     for (offset, length) in segments {

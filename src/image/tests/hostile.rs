@@ -262,13 +262,16 @@ fn more_than_the_limit_is_refused() {
     let why = unpacked(bomb, 2048, 3).expect_err("too much padding");
     assert!(why.ends_with("cannot accept more than 2KiB in one image"), "{why}");
     assert_eq!(unpacked(holes("0\n"), 8192, 9), Err("cannot accept more than 8KiB in one image".to_owned()));
+    let pieces = |count: usize| holes(&format!("{count}\n{}", "0\n0\n".repeat(count)));
+    assert_eq!(unpacked(pieces(100), 12_288, 1), Ok(()));
+    assert_eq!(unpacked(pieces(200), 12_288, 1), Err("cannot accept more than 12KiB in one image".to_owned()));
 }
 
 /// An archive with a file of 10000 bytes in GNU's sparse format 1.0, whose map is `map`.
 fn holes(map: &str) -> Vec<u8> {
     let records = b"22 GNU.sparse.major=1\n29 GNU.sparse.realsize=10000\n";
     let mut data = map.as_bytes().to_vec();
-    data.resize(512, 0);
+    data.resize(data.len().next_multiple_of(512), 0);
     Raw::default().add(EntryType::XHeader, "x", "", records).add(EntryType::Regular, "holes", "", &data).end()
 }
 
@@ -276,10 +279,32 @@ fn holes(map: &str) -> Vec<u8> {
 fn maps_of_sparse_files_are_not_believed() {
     let whole = accepted(&Room::new(), &holes("0\n"));
     assert_eq!(whole, [format!("holes: {}", "\0".repeat(10_000))]);
-    for map in ["1\n0\n5\n", "1\n9999\n2\n", "1\n18446744073709551615\n1\n", "many\n", "99999999\n", "1\n"] {
+    let endless = format!("{}0\n", "0".repeat(2000));
+    for map in ["1\n0\n5\n", "1\n9999\n2\n", "1\n18446744073709551615\n1\n", "many\n", "99999999\n", "1\n", &endless] {
         let why = refused(&Room::new(), &holes(map));
         assert!(why.starts_with("cannot unpack `/archive`: cannot read the archive: it is damaged"), "{map:?} {why}");
     }
+}
+
+#[test]
+fn maps_of_the_old_sparse_format_end_somewhere() {
+    let with_blocks = |count: usize| {
+        let mut archive = Raw::default().add(EntryType::GNUSparse, "holes", "", b"").0;
+        let mut header = Header::new_gnu();
+        header.as_mut_bytes().copy_from_slice(&archive);
+        header.as_gnu_mut().expect("it is GNU's").isextended[0] = 1;
+        header.set_cksum();
+        archive.copy_from_slice(header.as_bytes());
+        // Each has no piece, and says that there is another one.
+        archive.resize(archive.len() + 512 * count, 0);
+        for block in archive[512..].chunks_exact_mut(512).take(count - 1) {
+            block[504] = 1;
+        }
+        Raw(archive).end()
+    };
+    assert_eq!(accepted(&Room::new(), &with_blocks(3)), ["holes: "]);
+    let why = refused(&Room::new(), &with_blocks(30_000));
+    assert!(why.ends_with("a sparse file's map is too long"), "{why}");
 }
 
 /// The archive whose last entry says that it has a size that is written `field`.

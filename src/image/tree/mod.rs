@@ -47,6 +47,11 @@ impl Limits {
     pub(super) fn charge(&mut self, bytes: u64, all: Limits) -> Result<(), TreeError> {
         let too_many = || TreeError::TooLarge(ImageLimit::Entries(all.entries));
         self.entries = self.entries.checked_sub(1).ok_or_else(too_many)?;
+        self.charge_bytes(bytes, all)
+    }
+
+    /// Takes `bytes` of an entry that has been taken, or will be.
+    pub(super) fn charge_bytes(&mut self, bytes: u64, all: Limits) -> Result<(), TreeError> {
         self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| all.too_large())?;
         Ok(())
     }
@@ -227,6 +232,11 @@ impl Tree {
     /// Counts `bytes` that come with an entry against the limits, as if they were written.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<(), TreeError> {
         self.left.charge(bytes, self.limits)
+    }
+
+    /// Counts `bytes` that an entry takes besides its data against the limits.
+    pub(super) fn charge_bytes(&mut self, bytes: u64) -> Result<(), TreeError> {
+        self.left.charge_bytes(bytes, self.limits)
     }
 
     /// What is left of the limits.
