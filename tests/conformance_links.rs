@@ -115,6 +115,47 @@ fn what_the_guests_root_does_to_its_link_is_seen_and_mended() {
 }
 
 #[test]
+fn a_guest_that_forges_the_numbers_of_anothers_link_gets_nothing_of_it() {
+    let world = World::new();
+    world.write(&fleet(&["a: {ip: 10.213.70.11}", "b: {networks: [{network: storage, ip: 10.213.71.12}]}"]));
+    world.fleet(&["apply"]).expect(0);
+    let (a, b, of_host) = (guest(&world, "a"), guest(&world, "b"), Net::of_host());
+    let (victim, own) = (world.port_of("b", 0), link(&a, "eth0")["address"].as_str().expect("it has one").to_owned());
+    let of_b = || of_host.shown(&format!("-o link show dev {victim}"));
+    let whole = of_b();
+    // All that the host sees of the one that it looks for is as it was, and the other end has the number of the other's.
+    a.ip("link del eth0");
+    let (index, peer) = (&link(&b, "eth0")["ifindex"], &link(&of_host, &victim)["ifindex"]);
+    a.ip(&format!("link add eth0 index {index} address {own} type veth peer name forged0 index {peer}"));
+    assert_eq!(drift(&world, "a"), ["link eth0 is missing"]);
+    let refused = world.fleet(&["apply"]).expect(1).stderr;
+    assert!(refused.contains("the guest has one of its own of that name"), "{refused}");
+    assert_eq!(of_b(), whole);
+    assert!(b.pings("10.213.71.1"));
+    a.ip("link del eth0");
+    world.apply_live();
+    assert_eq!((of_b(), links(&a)), (whole, are([("eth0", "10.213.70.11/24 → 10.213.70.1")])));
+    drop((a, b));
+    world.destroy();
+}
+
+#[test]
+fn a_hosts_end_that_has_lost_its_name_and_its_address_is_still_the_guests() {
+    let world = World::new();
+    world.write(&fleet(&["a: {ip: 10.213.70.11}"])).fleet(&["apply"]).expect(0);
+    let (a, of_host, end) = (guest(&world, "a"), Net::of_host(), world.port_of("a", 0));
+    let index = || shown(&of_host, &format!("link show dev {end}"))[0]["ifindex"].clone();
+    let before = index();
+    of_host.ip(&format!("link set {end} address 02:00:00:00:70:99"));
+    of_host.ip(&format!("link set {end} name fleetport0"));
+    world.apply_live();
+    assert_eq!((index(), drift(&world, "a")), (before, Vec::<String>::new()));
+    assert!(a.pings("10.213.70.1"));
+    drop(a);
+    world.destroy();
+}
+
+#[test]
 fn what_the_guests_root_does_to_its_share_of_a_link_is_seen_and_mended() {
     let world = World::new();
     let _outer = Outer::new("10.213.72.1/24");

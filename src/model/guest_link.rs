@@ -8,11 +8,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{LinkSpec, LinkState, LinkWay, MacAddress, USUAL_MTU};
+use super::{LinkKind, LinkSpec, LinkState, LinkWay, MacAddress, USUAL_MTU};
 
 /// The network namespace of a running container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestNetwork {
+    /// The host's number for it, if it was asked for: only by that is it known whose a host's end is that has neither the
+    /// name nor the address that it was given.
+    pub number: Option<i32>,
     /// The links that it was given; after a change that was killed half-way those of before and after.
     pub given: Vec<LinkSpec>,
     /// The links in it.
@@ -150,12 +153,38 @@ impl GuestNetwork {
     fn find_port(&self, spec: &LinkSpec, host: &BTreeMap<String, LinkState>) -> Option<&GuestLink> {
         let pairs = || self.links.iter().filter(|link| link.way == Some(LinkWay::Bridge));
         if let Some(end) = host.get(&spec.host_name) {
-            return pairs().find(|link| is_end_of(end, link));
+            return pairs().find(|link| self.is_end_of(end, link));
         }
         // The host's end has another name: whose it is, its own address tells, or the guest's end.
         let mac = Some(spec.host_mac());
-        let found = pairs().find(|link| host_end(link, host).is_some_and(|(_, end)| end.mac == mac));
-        found.or_else(|| pairs().find(|link| link.mac == Some(spec.mac) && host_end(link, host).is_some()))
+        let found = pairs().find(|link| self.host_end(link, host).is_some_and(|(_, end)| end.mac == mac));
+        // What the latter tells is the guest's choice, and is believed only of a pair that is known to lead here.
+        self.number.map_or(found, |_| {
+            found.or_else(|| pairs().find(|link| link.mac == Some(spec.mac) && self.host_end(link, host).is_some()))
+        })
+    }
+
+    /// The host's end of the guest's `link`, with its name.
+    #[must_use]
+    pub fn host_end<'h>(
+        &self,
+        link: &GuestLink,
+        host: &'h BTreeMap<String, LinkState>,
+    ) -> Option<(&'h String, &'h LinkState)> {
+        host.iter().find(|(_, end)| self.is_end_of(end, link))
+    }
+
+    /// Both must say so: in a third namespace, there may be a link of the same number. But the guest's root chooses the
+    /// numbers of a pair of its own, and may choose those of somebody else's: only the namespace, where it is known, tells
+    /// such a pair from the one that leads here.
+    fn is_end_of(&self, end: &LinkState, link: &GuestLink) -> bool {
+        let leads_here = match (end.namespace_beyond, self.number) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(beyond), Some(own)) => beyond == own,
+        };
+        let has_numbers = link.beyond == Some(end.index) && end.beyond == Some(link.index);
+        end.kind == LinkKind::Veth && leads_here && has_numbers
     }
 
     /// Of several shares of one parent it is the one that looks most like it.
@@ -183,7 +212,7 @@ impl GuestNetwork {
         if link.way != Some(spec.way) {
             return vec![LinkFault::OtherWay];
         }
-        let mut faults = host_faults(spec, link, host);
+        let mut faults = self.host_faults(spec, link, host);
         if link.name != spec.name {
             faults.push(LinkFault::Renamed(link.name.clone()));
         }
@@ -204,6 +233,25 @@ impl GuestNetwork {
         faults
     }
 
+    fn host_faults(&self, spec: &LinkSpec, link: &GuestLink, host: &BTreeMap<String, LinkState>) -> Vec<LinkFault> {
+        let mut faults = Vec::new();
+        if spec.way != LinkWay::Bridge {
+            return faults;
+        }
+        let named = host.get(&spec.host_name).map(|end| (&spec.host_name, end));
+        let Some((name, end)) = named.or_else(|| self.host_end(link, host)) else { return faults };
+        if *name != spec.host_name {
+            faults.push(LinkFault::EndRenamed(name.clone()));
+        }
+        if !end.up {
+            faults.push(LinkFault::EndDown);
+        }
+        if end.controller.as_ref() != Some(&spec.parent) {
+            faults.push(LinkFault::Detached(spec.parent.clone()));
+        }
+        faults
+    }
+
     /// Whether the guest's own loopback is up.
     #[must_use]
     pub fn has_loopback(&self) -> bool {
@@ -214,45 +262,15 @@ impl GuestNetwork {
 /// `lo` is the first link of every network namespace (`LOOPBACK_IFINDEX` of the kernel).
 pub const LOOPBACK: u32 = 1;
 
-/// The host's end of the guest's `link`, with its name.
-#[must_use]
-pub fn host_end<'h>(link: &GuestLink, host: &'h BTreeMap<String, LinkState>) -> Option<(&'h String, &'h LinkState)> {
-    host.iter().find(|(_, end)| is_end_of(end, link))
-}
-
-/// Both must say so: in a third namespace, there may be a link of the same number.
-fn is_end_of(end: &LinkState, link: &GuestLink) -> bool {
-    link.beyond == Some(end.index) && end.beyond == Some(link.index)
-}
-
 fn is_like(link: &GuestLink, spec: &LinkSpec) -> bool {
     let has_own = !matches!(spec.way, LinkWay::Ipvlan(_));
     link.name == spec.name || link.name == spec.host_name || has_own && link.mac == Some(spec.mac)
 }
 
-fn host_faults(spec: &LinkSpec, link: &GuestLink, host: &BTreeMap<String, LinkState>) -> Vec<LinkFault> {
-    let mut faults = Vec::new();
-    if spec.way != LinkWay::Bridge {
-        return faults;
-    }
-    let named = host.get(&spec.host_name).map(|end| (&spec.host_name, end));
-    let Some((name, end)) = named.or_else(|| host_end(link, host)) else { return faults };
-    if *name != spec.host_name {
-        faults.push(LinkFault::EndRenamed(name.clone()));
-    }
-    if !end.up {
-        faults.push(LinkFault::EndDown);
-    }
-    if end.controller.as_ref() != Some(&spec.parent) {
-        faults.push(LinkFault::Detached(spec.parent.clone()));
-    }
-    faults
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Ipv6Use, LinkKind, MacvlanMode, NetworkName, PortMode};
+    use crate::model::{Ipv6Use, MacvlanMode, NetworkName, PortMode};
 
     fn spec(name: &str, way: LinkWay, parent: &str) -> LinkSpec {
         LinkSpec {
@@ -290,6 +308,7 @@ mod tests {
         LinkState {
             index,
             beyond,
+            namespace_beyond: beyond.map(|_| 3),
             kind,
             mac: None,
             up: true,
@@ -307,7 +326,7 @@ mod tests {
     }
 
     fn network(given: &[LinkSpec], links: Vec<GuestLink>) -> GuestNetwork {
-        GuestNetwork { given: given.to_vec(), links }
+        GuestNetwork { number: None, given: given.to_vec(), links }
     }
 
     #[test]
@@ -335,6 +354,24 @@ mod tests {
         let expected =
             [LinkFault::EndRenamed("renamed".to_owned()), LinkFault::EndDown, LinkFault::Detached("br0".to_owned())];
         assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn a_hosts_end_that_has_neither_name_nor_address_is_the_guests_only_if_it_leads_there() {
+        let spec = spec("eth0", LinkWay::Bridge, "br0");
+        let of_number = |number: Option<i32>, end: &LinkState| {
+            let host = [("other".to_owned(), end.clone())].into();
+            let guest = GuestNetwork { number, ..network(&[], vec![made(&spec, 2, 40)]) };
+            guest.find(&spec, &host).map(|link| link.index)
+        };
+        let end = on_host(LinkKind::Veth, 40, Some(2), Some("br1"));
+        assert_eq!(of_number(Some(3), &end), Some(2));
+        // The numbers of another container's link, or of none that leads to any, are easily had.
+        assert_eq!(of_number(Some(4), &end), None);
+        assert_eq!(of_number(None, &end), None);
+        assert_eq!(of_number(Some(3), &LinkState { kind: LinkKind::Other, ..end.clone() }), None);
+        let beside = LinkState { namespace_beyond: None, mac: Some(spec.host_mac()), ..end };
+        assert_eq!(of_number(None, &beside), None);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct LinkState {
     pub index: u32,
     /// The kernel's number of its other end, or of what it shares, in its own or another network namespace.
     pub beyond: Option<u32>,
+    /// The host's number for the network namespace that that is in, if it is another than the host's own.
+    pub namespace_beyond: Option<i32>,
     /// What it is.
     pub kind: LinkKind,
     /// Its link-layer address.

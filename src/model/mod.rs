@@ -50,7 +50,7 @@ pub use entrypoint::{Entrypoint, StopSignal, StopSignalError};
 pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
 pub use fleet::{EngineKind, Fleet, SigningKey, SigningKeys};
 pub use guest::{GuestSpec, HostEntry, Member, UserSpec, host_table, hosts_digest};
-pub use guest_link::{GuestLink, GuestNetwork, LOOPBACK, LinkFault, host_end};
+pub use guest_link::{GuestLink, GuestNetwork, LOOPBACK, LinkFault};
 pub use host::{Forwarding, Host, Ipv6Use, LinkKind, LinkState, overlap};
 pub use identity::{MachineId, hex, stable_hash};
 pub use ids::{ID_POOL, ID_RANGE_LENGTH, IdRange};

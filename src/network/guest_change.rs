@@ -19,9 +19,7 @@ use super::links::{read_links_named, read_links_without_addresses};
 use super::namespace::within;
 use super::parameters::write;
 use super::socket::RouteSocket;
-use crate::model::{
-    GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, PortMode, USUAL_MTU, host_end,
-};
+use crate::model::{GuestLink, GuestNetwork, LOOPBACK, LinkFault, LinkSpec, LinkState, LinkWay, PortMode, USUAL_MTU};
 
 /// Gives the container whose network namespace is `namespace` the links `wanted`, and these those of the kernel parameters
 /// `sysctls` that are about them. It was given `given`, of which nothing stays that is not wanted.
@@ -33,7 +31,7 @@ pub fn set_guest_links(
 ) -> Result<(), NetworkError> {
     let opened = RouteSocket::open().and_then(|host| Ok((host, RouteSocket::open_in(namespace)?)));
     let (host, guest) = opened.map_err(NetworkError::because("cannot open netlink sockets"))?;
-    let (ends, seen) = (BTreeMap::new(), GuestNetwork { given: Vec::new(), links: Vec::new() });
+    let (ends, seen) = (BTreeMap::new(), GuestNetwork { number: None, given: Vec::new(), links: Vec::new() });
     let mut change = Change { namespace, given, wanted, sysctls, host, guest, ends, seen, announced: BTreeSet::new() };
     change.look()?;
     change.remove()?;
@@ -72,11 +70,15 @@ impl Change<'_> {
         let read = read_links_named(&mut self.host, names.map(String::as_str));
         self.ends = read.map_err(NetworkError::because("cannot read the host's links"))?;
         let is_known = |link: &&LinkSpec| link.way != LinkWay::Bridge || self.ends.contains_key(&link.host_name);
-        // One may have another name by now. There may be very many.
+        // One may have another name by now. There may be very many, and some are other containers'.
         if !self.wanted.iter().all(|link| is_known(&link)) {
             let read = read_links_without_addresses(&mut self.host)
                 .map_err(NetworkError::because("cannot read the host's links"))?;
             self.ends = read.into_values().collect();
+            // Now that all of them have been looked at, it has one if any leads there.
+            let number = self.host.number_of(self.namespace);
+            self.seen.number =
+                number.map_err(NetworkError::because("cannot read the number of the container's network namespace"))?;
         }
         Ok(())
     }
@@ -156,7 +158,8 @@ impl Change<'_> {
     fn attach(&mut self) -> Changed {
         let mut has_changed = false;
         for (spec, link) in self.found() {
-            let Some((name, end)) = host_end(&link, &self.ends).filter(|_| spec.way == LinkWay::Bridge) else {
+            let Some((name, end)) = self.seen.host_end(&link, &self.ends).filter(|_| spec.way == LinkWay::Bridge)
+            else {
                 continue;
             };
             let (name, end) = (name.clone(), end.clone());

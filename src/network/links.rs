@@ -145,6 +145,7 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
     let mut link = LinkState {
         index: message.header.index,
         beyond: None,
+        namespace_beyond: None,
         kind: LinkKind::Other,
         mac: None,
         up: message.header.flags.contains(LinkFlags::Up),
@@ -164,6 +165,8 @@ fn link_state(message: &LinkMessage, names: &BTreeMap<u32, String>) -> LinkState
             LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddress),
             LinkAttribute::Controller(index) => link.controller = names.get(index).cloned(),
             LinkAttribute::Link(index) => link.beyond = Some(*index),
+            // Negative if the kernel could give it none.
+            LinkAttribute::LinkNetNsId(number) => link.namespace_beyond = Some(*number).filter(|number| *number >= 0),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Group(group) => link.group = *group,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),

@@ -1,10 +1,11 @@
 //! A blocking rtnetlink socket, for processes with one thread and no runtime.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::namespace::within;
@@ -70,6 +71,20 @@ impl RouteSocket {
                 }
             }
         }
+    }
+
+    /// The number that the socket's network namespace has for `namespace`; `None` if it has given it none.
+    pub(super) fn number_of(&mut self, namespace: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+        let fd = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
+        let mut asked = NsidMessage::default();
+        asked.attributes.push(NsidAttribute::Fd(fd));
+        let Some(RouteNetlinkMessage::NewNsId(shown)) = self.get(RouteNetlinkMessage::GetNsId(asked))? else {
+            return Ok(None);
+        };
+        Ok(shown.attributes.into_iter().find_map(|attribute| match attribute {
+            NsidAttribute::Id(number) if number >= 0 => Some(number),
+            _ => None,
+        }))
     }
 
     fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {

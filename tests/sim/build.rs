@@ -229,7 +229,7 @@ pub(crate) fn network_in_place(spec: &ContainerSpec) -> Option<GuestNetwork> {
         ..loopback.clone()
     };
     let links = std::iter::once(loopback.clone()).chain(spec.links.iter().map(link)).collect();
-    (!spec.is_on_host_network).then(|| GuestNetwork { given: spec.links.clone(), links })
+    (!spec.is_on_host_network).then(|| GuestNetwork { number: None, given: spec.links.clone(), links })
 }
 
 /// The number of a link of the host: a name has always the same.
@@ -299,6 +299,7 @@ pub(crate) fn host_end(link_spec: &LinkSpec) -> LinkState {
     LinkState {
         index: number(&link_spec.host_name),
         beyond: Some(number_of(link_spec)),
+        namespace_beyond: Some(0),
         mac: Some(link_spec.host_mac()),
         kind: LinkKind::Veth,
         controller: Some(link_spec.parent.clone()),
@@ -312,6 +313,7 @@ fn link() -> LinkState {
     LinkState {
         index: 2,
         beyond: None,
+        namespace_beyond: None,
         kind: LinkKind::Other,
         mac: None,
         up: true,

@@ -100,7 +100,7 @@ fn inspect_one(layout: &Layout, name: ContainerName, group: &Group) -> io::Resul
             let is_stopping = paths.stopping().exists();
             init = (!record.spec.is_on_host_network).then_some(state.init);
             let given = || given(&paths, state.init, &record);
-            let network = init.is_some().then(|| GuestNetwork { given: given(), links: Vec::new() });
+            let network = init.is_some().then(|| GuestNetwork { number: None, given: given(), links: Vec::new() });
             RunState::Running(Box::new(Running {
                 is_stopping,
                 mounts,
