@@ -8,10 +8,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nets::{Net, guest};
-use world::{TABLE_OF_TESTS, World, host};
+use world::{Ran, TABLE_OF_TESTS, World, host};
 
 const OUTSIDE: &str = "198.18.90.2";
 
@@ -139,6 +140,46 @@ fn the_hosts_loopback_stays_its_own() {
     // Its link goes when nobody holds its network any more.
     drop(guest);
     world.destroy();
+}
+
+#[test]
+fn a_bridge_whose_new_rules_do_not_come_about_keeps_to_its_old_ones_under_its_new_name() {
+    let world = World::new();
+    let secret = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = secret.local_addr().expect("an address");
+    let published = ", ports: ['8980:80']";
+    world.write(&two(", bridge: fleettest1", published)).fleet(&["apply"]).expect(0);
+    let guest = guest(&world, "net-a");
+    guest.run(|| fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1")).expect("written");
+    guest.ip("addr flush dev lo");
+    guest.ip("route add 127.0.0.1 via 10.213.60.1 src 10.213.60.11");
+    let reaches_host = || guest.run(|| TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok());
+    assert!(!reaches_host());
+    // It gets its name, but cannot have all that its network asks for: the rules, which come after that, are not made.
+    world.write(&two(", bridge: fleettest2, subnet6: 'fd00:213:60::/64'", published));
+    let failed = without_ipv6_parameters(&world, &["apply"]).expect(1);
+    assert!(failed.stderr.contains("cannot set IPv6 up on the bridge `fleettest2`"), "{failed:?}");
+    assert_eq!(parameter("net/ipv4/conf/fleettest2/route_localnet"), "1");
+    assert!(!reaches_host());
+    world.fleet(&["apply"]).expect(0);
+    assert_eq!(world.changes(), 0);
+    assert!(!reaches_host());
+    drop(guest);
+    world.destroy();
+}
+
+/// Runs fleet where nobody can write parameters of IPv6 links.
+fn without_ipv6_parameters(world: &World, args: &[&str]) -> Ran {
+    const SCRIPT: &str = "mount --bind /proc/sys/net/ipv6/conf /proc/sys/net/ipv6/conf
+        mount -o remount,bind,ro /proc/sys/net/ipv6/conf
+        exec \"$@\"";
+    let fleet = world.command(args);
+    let mut within = Command::new("unshare");
+    within.args(["--mount", "--propagation", "private", "sh", "-ec", SCRIPT, "sh"]);
+    within.arg(fleet.get_program()).args(fleet.get_args());
+    within.envs(fleet.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let dir = fleet.get_current_dir().unwrap_or(world.dir.path());
+    world::ran(&within.current_dir(dir).output().expect("it runs"))
 }
 
 #[test]

@@ -181,7 +181,11 @@ impl Perform for HostPerformer {
     async fn perform(&self, step: &Step, gate: Gate) -> Result<Vec<String>, StepFailure> {
         let failed = |error: network::NetworkError| StepFailure::from_error(&error, None);
         match &step.action {
-            Action::EnsureNetwork { fleet, network } => {
+            Action::EnsureNetwork { fleet, network, meanwhile } => {
+                if let Some(traffic) = meanwhile.clone() {
+                    let host = self.host.clone();
+                    blocking(move || host.set_rules(&traffic)).await?;
+                }
                 network::ensure(fleet, network).await.map(|()| Vec::new()).map_err(failed)
             }
             Action::DeleteNetwork { bridge, mac } => {

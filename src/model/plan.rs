@@ -57,6 +57,8 @@ pub enum Action {
         fleet: FleetName,
         /// Its network.
         network: Box<NetworkSpec>,
+        /// Where the bridge is there under another name: what is asked of it until it has its rules, for both names.
+        meanwhile: Option<Box<Traffic>>,
     },
     /// Remove the bridge.
     DeleteNetwork {

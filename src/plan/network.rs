@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use super::steps::{Draft, Place};
-use super::{Scene, conflict, segments};
+use super::{Scene, conflict, rules, segments};
 use crate::model::{
     Action, BRIDGE_GROUP, Conflict, Consequence, ContainerSpec, FleetName, Host, Ipv6Use, LinkKind, LinkSpec,
     LinkState, LinkWay, NetworkName, NetworkSpec, NetworkState, OuterNetwork, Ownership, bridge_mark, overlap,
@@ -79,8 +79,10 @@ fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option
         draft.refuse(conflict);
         return None;
     }
-    let action = Action::EnsureNetwork { fleet: scene.fleet.name.clone(), network: Box::new(network.clone()) };
-    Some(draft.add(action, reason, consequence))
+    let former = former_name(network, scene.host);
+    let meanwhile = former.and_then(|former| rules::while_renamed(scene, network, former)).map(Box::new);
+    let (fleet, network) = (scene.fleet.name.clone(), Box::new(network.clone()));
+    Some(draft.add(Action::EnsureNetwork { fleet, network, meanwhile }, reason, consequence))
 }
 
 /// Adds the steps that remove bridges of this fleet that it has no more use for: those of networks without members.

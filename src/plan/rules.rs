@@ -1,5 +1,6 @@
 //! The packet rules of the fleet's networks, and the host's passing on of packets.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, HashSet};
 
 use super::network::{Ground, unused_reason};
@@ -88,6 +89,28 @@ fn set_rules(scene: &Scene, network: &NetworkSpec, ground: &mut Ground, draft: &
         draft.wait(step, ground.bridge(&network.name));
         ground.has_rules(&network.name, step);
     }
+}
+
+/// What is asked of the bridge of `network`, which is called `former`, until it has its name and its rules, unless it has
+/// these already. Rules know a bridge by its name, and one that none of them names is open: there are some for both names
+/// before it has another, and whatever keeps the step that makes its own from being done leaves these.
+pub(super) fn while_renamed(scene: &Scene, network: &NetworkSpec, former: &str) -> Option<Traffic> {
+    let wanted = scene.fleet.chains_of(network);
+    if chains_of(scene, &network.name) == wanted {
+        return None;
+    }
+    let mut chains = scene.fleet.chains_of(&NetworkSpec { bridge: former.to_owned(), ..network.clone() });
+    for (name, chain) in wanted {
+        // Those of one name see nothing of the other, but for those that translate: for a moment they may take a member for
+        // somebody outside, and give it the host's address.
+        match chains.entry(name) {
+            Entry::Vacant(entry) => drop(entry.insert(chain)),
+            Entry::Occupied(mut entry) => entry.get_mut().rules.extend(chain.rules),
+        }
+    }
+    let (fleet, network_name) = (scene.fleet.name.clone(), network.name.clone());
+    let (bridge, loopback) = (former.to_owned(), scene.fleet.is_on_loopback(network));
+    Some(Traffic { fleet, network: network_name, bridge, chains, loopback, ports: Vec::new() })
 }
 
 /// Adds the steps that take away the rules of networks that nobody uses, after the last of those that may need them, and

@@ -1,6 +1,7 @@
 //! The bridge.
 
-use fleet::model::{Fleet, LinkKind, MacAddress, Ownership};
+use fleet::model::{Action, Fleet, LinkKind, MacAddress, Ownership};
+use fleet::plan::plan;
 
 use super::{build, container, converged_host, one, planned};
 
@@ -131,6 +132,20 @@ fn a_bridge_with_another_name_is_renamed_with_its_ports() {
     + links:a  bridge fleet0 → br9  (Live)  after [network:br9, rules:br9]
     + configure:a  bridge fleet0 → br9  (Live)  after [links:a]
     ");
+}
+
+#[test]
+fn a_bridge_that_gets_another_name_has_rules_under_both_before() {
+    let (host, mut fleet) = (converged_host(&one()), one());
+    "br9".clone_into(&mut fleet.networks[0].bridge);
+    let steps = plan(&fleet, &host).steps;
+    let Action::EnsureNetwork { meanwhile: Some(traffic), .. } = &steps[0].action else { panic!("{:?}", steps[0]) };
+    let chains = |fleet: &Fleet| fleet.chains();
+    for (name, chain) in &traffic.chains {
+        let both = [one(), fleet.clone()].map(|fleet| chains(&fleet)[name].rules.clone()).concat();
+        assert_eq!(chain.rules, both, "{name}");
+    }
+    assert_eq!((traffic.chains.len(), traffic.bridge.as_str()), (chains(&fleet).len(), "fleet0"));
 }
 
 #[test]

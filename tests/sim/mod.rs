@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fleet::converge::{Gate, Perform, converge};
 use fleet::model::{
-    Action, ContainerName, ContainerRecord, ContainerState, FleetName, GuestNetwork, GuestSpec, Hook, Host,
-    ID_RANGE_LENGTH, ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress,
-    MonitorState, MountSource, MountSpec, NeighbourLimits, NetworkName, NetworkSpec, Outcome, Ownership, Plan,
+    Action, Chains, ContainerName, ContainerRecord, ContainerState, Expression, FleetName, GuestNetwork, GuestSpec,
+    Hook, Host, ID_RANGE_LENGTH, ImageDigest, ImageState, IpFamily, Limits, LinkKind, LinkSpec, LinkState, MacAddress,
+    MonitorState, MountSource, MountSpec, NeighbourLimits, NetworkName, NetworkSpec, Outcome, Ownership, Plan, Rule,
     RunState, Running, Segment, Step, StepFailure, TableState, Traffic,
 };
 use tokio::sync::{mpsc, watch};
@@ -99,7 +99,7 @@ impl World {
     /// The events that make up `action`, or why it is impossible now.
     fn events_of(&self, action: &Action) -> Result<Vec<Event>, String> {
         match action {
-            Action::EnsureNetwork { network, .. } => self.ensure_network(network),
+            Action::EnsureNetwork { network, meanwhile, .. } => self.ensure_network(network, meanwhile.as_deref()),
             Action::DeleteNetwork { bridge, mac } => self.delete_network(bridge.clone(), *mac),
             Action::EnsureSegment { network, segment, .. } => self.ensure_segment(network, segment),
             Action::DeleteSegment(segment) => self.delete_segment((**segment).clone()),
@@ -123,7 +123,7 @@ impl World {
         }
     }
 
-    fn ensure_network(&self, network: &NetworkSpec) -> Result<Vec<Event>, String> {
+    fn ensure_network(&self, network: &NetworkSpec, meanwhile: Option<&Traffic>) -> Result<Vec<Event>, String> {
         let name = network.bridge.clone();
         if self.host.links.get(&name).is_some_and(|link| link.mac != Some(network.mac)) {
             return Err(format!("`{name}` is not ours"));
@@ -132,7 +132,13 @@ impl World {
             self.host.links.iter().find(|(_, link)| link.mac == Some(network.mac)).map(|(name, _)| name.clone());
         if let Some(former) = former.filter(|former| *former != name) {
             let (new, whole) = (name.clone(), build::bridge(network));
-            return Ok(vec![
+            let in_force = meanwhile.map_or(&self.host.firewall.chains, |traffic| &traffic.chains);
+            let needed = [Some(&name), meanwhile.map(|_| &former)];
+            if !needed.into_iter().flatten().all(|name| is_named(in_force, name)) {
+                return Err(format!("`{former}` would be without packet rules before it is `{name}`, or after"));
+            }
+            let rules = meanwhile.map_or(Ok(Vec::new()), |traffic| self.set_rules(traffic.clone()))?;
+            let renamed: [Event; 2] = [
                 Box::new(move |world| {
                     let link = world.host.links.remove(&former).expect("it was there");
                     world.host.links.insert(name.clone(), link);
@@ -140,8 +146,12 @@ impl World {
                         port.controller = Some(name.clone());
                     }
                 }),
-                Box::new(move |world| drop(world.host.links.insert(new, whole))),
-            ]);
+                Box::new(move |world| {
+                    let loopback = world.host.links[&new].loopback;
+                    world.host.links.insert(new, LinkState { loopback, ..whole });
+                }),
+            ];
+            return Ok(rules.into_iter().chain(renamed).collect());
         }
         if let Some((other, _)) = network.subnets().find_map(|subnet| self.host.link_overlapping(subnet, &name)) {
             return Err(format!("`{other}` has an address of the subnet"));
@@ -450,6 +460,13 @@ impl World {
             }),
         ])
     }
+}
+
+/// Whether rules of `chains` drop some of what comes from the bridge `name`.
+fn is_named(chains: &Chains, name: &str) -> bool {
+    let begins = Rule::new("").from_link(name).expressions;
+    let mut rules = chains.values().flat_map(|chain| &chain.rules);
+    rules.any(|rule| rule.expressions.last() == Some(&Expression::Drop) && rule.expressions.starts_with(&begins))
 }
 
 /// What the running container `name` has is what it was given.
