@@ -89,6 +89,30 @@ containers:
 }
 
 #[test]
+fn a_network_that_gets_another_name_keeps_its_bridge_and_its_published_ports() {
+    let world = World::new();
+    let published = THREE.replace("  back: {", "  back: {ports: ['127.0.0.1:8963:80'], ");
+    world.write(&published).fleet(&["apply"]).expect(0);
+    let pids = world.pids();
+    let back = guest(&world, "back");
+    back.serve("back", "0.0.0.0:80");
+    assert_eq!(Net::of_host().ask("127.0.0.1:8963"), "back");
+    let renamed = published.replace(" storage:", " archive:").replace("[storage]", "[archive]");
+    let renamed = renamed.replace("network: storage", "network: archive");
+    world.write(&renamed).apply_live();
+    assert_eq!(world.pids(), pids);
+    assert_eq!(Net::of_host().ask("127.0.0.1:8963"), "back");
+    assert_eq!(guest(&world, "both").ask("10.213.63.11:80"), "back");
+    // Another that is to have the bridge's name is told whose it is.
+    let traded = renamed.replace("bridge: fleetstorage0", "bridge: fleetarchive0");
+    let traded = traded.replace("{subnet: 10.213.62.0/24", "{subnet: 10.213.62.0/24, bridge: fleetstorage0");
+    let refused = world.write(&traded).fleet(&["apply"]).expect(1).stderr;
+    assert!(refused.contains("`fleetstorage0` is still the bridge of the network `archive`"), "{refused}");
+    drop(back);
+    world.destroy();
+}
+
+#[test]
 fn a_bridge_is_known_by_its_mark() {
     let world = World::new();
     world.write(THREE).fleet(&["apply"]).expect(0);

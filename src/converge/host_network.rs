@@ -36,7 +36,7 @@ impl HostNetwork {
         &self,
         fleet: &FleetName,
         network: &NetworkName,
-        bridge: &str,
+        bridge: Option<&str>,
     ) -> Result<(), StepFailure> {
         let failed = failed(format!("cannot remove the packet rules of fleet `{fleet}`"));
         let _turn = self.turn();

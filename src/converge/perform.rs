@@ -145,7 +145,8 @@ impl HostPerformer {
             | Action::Start(_)
             | Action::Adopt(_) => Ok(Vec::new()),
             Action::SetRules(traffic) => self.host.set_rules(traffic).map(|()| Vec::new()),
-            Action::DeleteRules { fleet, network, bridge } => {
+            Action::DeleteRules { fleet, network, bridge, has_heir } => {
+                let bridge = Some(bridge.as_str()).filter(|_| !has_heir);
                 self.host.delete_rules(fleet, network, bridge).map(|()| Vec::new())
             }
             Action::SetForwarding { family, followed } => {

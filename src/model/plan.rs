@@ -88,6 +88,8 @@ pub enum Action {
         network: NetworkName,
         /// The network's bridge.
         bridge: String,
+        /// Whether another network's has its name by then.
+        has_heir: bool,
     },
     /// Have the host pass packets of a family on, having recorded what was there before.
     SetForwarding {

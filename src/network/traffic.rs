@@ -34,9 +34,11 @@ pub fn set_traffic(scope: &str, traffic: &Traffic) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes all rules of the network `network`, whose bridge is `bridge`, of the fleet `fleet`.
-pub fn remove_traffic(scope: &str, fleet: &str, network: &NetworkName, bridge: &str) -> io::Result<()> {
-    if takes_loopback(bridge)? {
+/// Removes all rules of the network `network` of the fleet `fleet`, whose bridge is `bridge` unless it is another's by now.
+pub fn remove_traffic(scope: &str, fleet: &str, network: &NetworkName, bridge: Option<&str>) -> io::Result<()> {
+    if let Some(bridge) = bridge
+        && takes_loopback(bridge)?
+    {
         set_loopback(bridge, false)?;
     }
     write_chains(scope, fleet, network, &Chains::new())

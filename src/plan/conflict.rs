@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::steps::Draft;
 use crate::model::{
     Action, Conflict, ContainerName, ContainerRecord, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState,
-    Listener, NetworkSpec, OuterNetwork, PortForward, Segment, TableState,
+    Listener, NetworkName, NetworkSpec, OuterNetwork, PortForward, Segment, TableState,
 };
 
 const OTHER_NAME: &str = "choose another name, or set `prefix:` in the fleet file";
@@ -79,6 +79,15 @@ pub(super) fn foreign_bridge(network: &NetworkSpec, fleet: &FleetName) -> Confli
         target: network.bridge.clone(),
         message: format!("a link `{}` exists that is not the bridge of fleet `{fleet}`", network.bridge),
         hint: "choose another name with `network: bridge:`".to_owned(),
+    }
+}
+
+/// The bridge of the fleet's network `other`, which is in use, has the bridge's name.
+pub(super) fn bridge_of_network(network: &NetworkSpec, other: &NetworkName) -> Conflict {
+    Conflict {
+        target: network.bridge.clone(),
+        message: format!("`{}` is still the bridge of the network `{other}`", network.bridge),
+        hint: format!("first apply with a `bridge:` for `{}` that no other network has had", network.name),
     }
 }
 

@@ -66,13 +66,21 @@ pub(super) fn ensure(scene: &Scene, draft: &mut Draft) -> Ground {
 }
 
 fn ensure_one(scene: &Scene, network: &NetworkSpec, draft: &mut Draft) -> Option<Place> {
-    let (reason, consequence) = match state(&scene.fleet.name, network, scene.host) {
+    let former_owner = former_owner(scene, network);
+    if let Some(other) = former_owner.as_ref().filter(|other| is_in_use(scene, other)) {
+        draft.refuse(conflict::bridge_of_network(network, other));
+        return None;
+    }
+    let (reason, consequence) = match state(scene, network) {
         NetworkState::Ready => return None,
         NetworkState::Foreign => {
             draft.refuse(conflict::foreign_bridge(network, &scene.fleet.name));
             return None;
         }
-        NetworkState::Absent => ("bridge is absent".to_owned(), Consequence::None),
+        NetworkState::Absent => match former_owner {
+            None => ("bridge is absent".to_owned(), Consequence::None),
+            Some(other) => (format!("bridge was that of the network `{other}`"), Consequence::None),
+        },
         NetworkState::Broken => (what_is_broken(&scene.fleet.name, network, scene.host), Consequence::Live),
     };
     if let Some(conflict) = clash(scene, network) {
@@ -106,14 +114,14 @@ pub(super) fn delete(scene: &Scene, ground: &Ground, draft: &mut Draft) {
             continue;
         }
         draft.wait(delete, stops.iter().copied());
-        // Another that gets its addresses waits for it, and whoever moves there waits for that.
+        // Another that gets its addresses or its name waits for it, and whoever moves there waits for that.
         let overlaps = |other: &NetworkSpec| {
             other.subnets().any(|subnet| link.addresses.iter().any(|taken| overlap(subnet, *taken)))
         };
         let heirs: Vec<Place> = ground
             .bridges
             .iter()
-            .filter(|(name, _)| used.get(name).is_some_and(|other| overlaps(other)))
+            .filter(|(name, _)| used.get(name).is_some_and(|other| other.bridge == *bridge || overlaps(other)))
             .map(|(_, ensure)| *ensure)
             .collect();
         if heirs.is_empty() {
@@ -136,8 +144,21 @@ pub(super) fn unused_reason(scene: &Scene, network: &NetworkName) -> String {
     }
 }
 
-fn state(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> NetworkState {
-    match host.links.get(&network.bridge) {
+/// The other network of the fleet whose bridge has the name that the bridge of `network` is to have.
+fn former_owner(scene: &Scene, network: &NetworkSpec) -> Option<NetworkName> {
+    let link = scene.host.links.get(&network.bridge)?;
+    scene.fleet.network_of(link).filter(|other| *other != network.name)
+}
+
+fn is_in_use(scene: &Scene, network: &NetworkName) -> bool {
+    scene.fleet.networks_in_use().any(|used| used.name == *network)
+}
+
+fn state(scene: &Scene, network: &NetworkSpec) -> NetworkState {
+    let (fleet, host) = (&scene.fleet.name, scene.host);
+    // One that the fleet has no more use for goes first.
+    let link = host.links.get(&network.bridge).filter(|_| former_owner(scene, network).is_none());
+    match link {
         None if former_name(network, host).is_some() => NetworkState::Broken,
         None => NetworkState::Absent,
         Some(link) if !is_ours(network, link) => NetworkState::Foreign,
@@ -156,7 +177,7 @@ fn is_ours(network: &NetworkSpec, link: &LinkState) -> bool {
 }
 
 fn what_is_broken(fleet: &FleetName, network: &NetworkSpec, host: &Host) -> String {
-    if let Some(link) = host.links.get(&network.bridge) {
+    if let Some(link) = host.links.get(&network.bridge).filter(|link| is_ours(network, link)) {
         return lacks(fleet, network, link).join(", ");
     }
     let Some((former, link)) = former_name(network, host).and_then(|name| host.links.get_key_value(name)) else {

@@ -125,8 +125,10 @@ pub(super) fn delete(scene: &Scene, draft: &mut Draft) {
         owners.filter(|(fleet, _)| *fleet == own).map(|(_, network)| network).collect();
     for network in with_rules.into_iter().filter(|network| !used.contains(network)) {
         let (fleet, bridge) = (scene.fleet.name.clone(), bridge_of(scene, &network));
+        let has_heir = scene.fleet.networks_in_use().any(|heir| heir.bridge == bridge);
         let reason = unused_reason(scene, &network);
-        let delete = draft.add(Action::DeleteRules { fleet, network, bridge }, reason, Consequence::None);
+        let action = Action::DeleteRules { fleet, network, bridge, has_heir };
+        let delete = draft.add(action, reason, Consequence::None);
         draft.wait(delete, leaving.iter().copied());
     }
     for family in IpFamily::ALL {

@@ -1,6 +1,6 @@
 //! The bridge.
 
-use fleet::model::{Action, Fleet, LinkKind, MacAddress, Ownership};
+use fleet::model::{Action, Fleet, LinkKind, MacAddress, NetworkSpec, Ownership};
 use fleet::plan::plan;
 
 use super::{build, container, converged_host, one, planned};
@@ -146,6 +146,56 @@ fn a_bridge_that_gets_another_name_has_rules_under_both_before() {
         assert_eq!(chain.rules, both, "{name}");
     }
     assert_eq!((traffic.chains.len(), traffic.bridge.as_str()), (chains(&fleet).len(), "fleet0"));
+}
+
+/// The fleet of one container that is on the network `name` alone, whose bridge is `fl-shared`.
+fn on_network(name: &str) -> Fleet {
+    let network = NetworkSpec { bridge: "fl-shared".to_owned(), ..build::network_named(name, "10.43.0.0/24") };
+    let mut spec = build::spec("a", 11);
+    spec.links = vec![build::link_to(&network, "eth0", "a", 11)];
+    let mut fleet = build::fleet_of(vec![spec]);
+    fleet.networks.push(network);
+    fleet
+}
+
+#[test]
+fn a_network_with_another_name_takes_over_the_bridges() {
+    let host = converged_host(&on_network("former"));
+    let renamed = on_network("latter");
+    insta::assert_snapshot!(planned(&renamed, &host), @r"
+    + delete-network:fl-shared  no container uses the network `former`
+    + network:fl-shared  bridge was that of the network `former`  after [delete-network:fl-shared]
+    + rules:fl-shared  packet rules are missing  (Live)  after [network:fl-shared]
+    + links:a  networks +latter -former  (Live)  after [network:fl-shared, rules:fl-shared]
+    + configure:a  networks +latter -former  (Live)  after [links:a]
+    + delete-rules:fl-shared  no container uses the network `former`  after [links:a]
+    ");
+    // Another subnet makes no difference.
+    let mut moved = on_network("latter");
+    moved.networks[1] =
+        NetworkSpec { bridge: "fl-shared".to_owned(), ..build::network_named("latter", "10.44.0.0/24") };
+    assert!(plan(&moved, &host).conflicts.is_empty());
+    let heirs = plan(&renamed, &host).steps.into_iter().filter_map(|step| match step.action {
+        Action::DeleteRules { has_heir, .. } => Some(has_heir),
+        _ => None,
+    });
+    assert_eq!(heirs.collect::<Vec<_>>(), [true]);
+}
+
+#[test]
+fn networks_that_trade_the_names_of_their_bridges_are_told_how() {
+    let host = converged_host(&on_two_networks());
+    let mut fleet = on_two_networks();
+    let [first, second] = &mut fleet.networks[..] else { panic!("there are two") };
+    std::mem::swap(&mut first.bridge, &mut second.bridge);
+    let text = planned(&fleet, &host);
+    let conflicts: Vec<&str> = text.lines().skip_while(|line| !line.starts_with('!')).collect();
+    insta::assert_snapshot!(conflicts.join("\n"), @r"
+    ! fl-storage  `fl-storage` is still the bridge of the network `storage`
+      hint: first apply with a `bridge:` for `default` that no other network has had
+    ! fleet0  `fleet0` is still the bridge of the network `default`
+      hint: first apply with a `bridge:` for `storage` that no other network has had
+    ");
 }
 
 #[test]
