@@ -56,6 +56,7 @@ fn chains(fleet: &str) -> Chains {
                 Rule::new("fleets").from_fleets().to_fleets().drop(),
                 Rule::new("one").destination("192.0.2.0/24".parse::<IpNet>().expect("a net")).accept(),
                 Rule::new("six").destination("2001:db8::/32".parse::<IpNet>().expect("a net")).accept(),
+                Rule::new("longer than a comment is kept ".repeat(9)).protocol(Protocol::Udp).drop(),
                 Rule::new("six").family(IpFamily::Ipv6).drop(),
             ],
         ),

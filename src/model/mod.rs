@@ -70,7 +70,7 @@ pub use outcome::{Event, ImageNews, Outcome, StepFailure, StepResult, Transfer};
 pub use plan::{Action, Conflict, Consequence, Plan, Step, StepId};
 pub use port::{Listener, PortForward};
 pub use registry::RegistryNameError;
-pub use rule::{BRIDGE_GROUP, Comparison, Connection, Expression, Meta, Payload, Protocol, Rule};
+pub use rule::{BRIDGE_GROUP, Comparison, Connection, Expression, LONGEST_COMMENT, Meta, Payload, Protocol, Rule};
 pub use security::{Capability, CapabilityChanges, Resource, ResourceLimit, Seccomp, SecuritySpec, UnknownWord};
 pub use segment::{MEMBERS_PER_BRIDGE, MOST_SEGMENTS, PairEnd, Segment};
 pub use size::{Bytes, Cpus, SizeError};

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::IpFamily;
+use super::{IpFamily, hex, stable_hash};
 
 /// The group of links (`ip link set group`) that the bridges of all fleets of a host are in, under whatever root: by it
 /// one fleet's rules tell the others' packets.
@@ -131,11 +131,26 @@ const SENT_ELSEWHERE: u32 = 1 << 5;
 /// `IFNAMSIZ`.
 const LINK_NAME: usize = 16;
 
+/// The longest comment that nft(8) takes, in bytes (`NFTNL_UDATA_COMMENT_MAXLEN` less its end).
+pub const LONGEST_COMMENT: usize = 127;
+
+/// `text` as the comment of a rule. Of one that is too long stays the beginning, with what tells it from others that begin so.
+fn comment_of(text: String) -> String {
+    if text.len() <= LONGEST_COMMENT {
+        return text;
+    }
+    let end = format!("… {}", hex(&stable_hash(&["comment", &text])[..4]));
+    let fits = |length: &usize| text.is_char_boundary(*length);
+    let length = (0..=LONGEST_COMMENT - end.len()).rev().find(fits).unwrap_or(0);
+    format!("{}{end}", &text[..length])
+}
+
 impl Rule {
-    /// One that matches everything, and does nothing yet.
+    /// One that matches everything, and does nothing yet. A comment that is longer than the kernel keeps it is cut: what is
+    /// found there is compared with what was asked for.
     #[must_use]
     pub fn new(comment: impl Into<String>) -> Rule {
-        Rule { comment: comment.into(), expressions: Vec::new() }
+        Rule { comment: comment_of(comment.into()), expressions: Vec::new() }
     }
 
     fn and(mut self, expressions: impl IntoIterator<Item = Expression>) -> Rule {
@@ -319,4 +334,19 @@ fn link_name(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(LINK_NAME, 0);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_cut_where_the_kernel_would_and_still_tells_one_rule_from_another() {
+        assert_eq!(Rule::new("ä".repeat(63)).comment.len(), 126);
+        assert_eq!(Rule::new("a".repeat(127)).comment, "a".repeat(127));
+        let [one, other] = ["x", "y"].map(|end| Rule::new("ä".repeat(63) + end + end));
+        assert_ne!(one.comment, other.comment);
+        assert!(one.comment.len() <= LONGEST_COMMENT && one.comment.starts_with("äää"), "{}", one.comment);
+        assert_eq!(Rule::new(one.comment.clone()), one);
+    }
 }

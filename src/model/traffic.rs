@@ -112,7 +112,7 @@ impl Forward<'_> {
 /// Where a published port leads, as the comment of its rules.
 #[must_use]
 pub fn port_comment(spec: &ContainerSpec, port: &PortForward) -> String {
-    format!("port {} to {}:{}", port.published(), spec.name, port.guest)
+    Rule::new(format!("port {} to {}:{}", port.published(), spec.name, port.guest)).comment
 }
 
 fn loopback() -> Ipv4Net {

@@ -13,7 +13,7 @@ use std::io;
 use crate::network::attributes::{Reader, Writer};
 use socket::{APPEND, Batch, CREATE, FilterSocket, INET, Kind};
 
-use crate::model::{Chain, Chains, Firewall, Hook, NetworkName, Rule, TableState, hex, stable_hash};
+use crate::model::{Chain, Chains, Firewall, Hook, LONGEST_COMMENT, NetworkName, Rule, TableState, hex, stable_hash};
 
 /// The mark of a table that is ours, as its comment.
 const MARK: &str = "made by fleet";
@@ -201,8 +201,7 @@ fn hook_in(chain: Reader<'_>) -> Option<Hook> {
 
 /// `text` as nft(8) keeps a comment; what is longer than it takes is cut off.
 fn comment(text: &str) -> Vec<u8> {
-    const LONGEST: usize = 127;
-    let end = (0..=text.len().min(LONGEST)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=text.len().min(LONGEST_COMMENT)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let mut bytes = vec![COMMENT, u8::try_from(end + 1).unwrap_or(u8::MAX)];
     bytes.extend(&text.as_bytes()[..end]);
     bytes.push(0);
