@@ -21,6 +21,7 @@ mod rootdir;
 mod seccomp;
 mod squashfs;
 mod user_namespace;
+mod walk;
 mod writeback;
 mod xattrs;
 

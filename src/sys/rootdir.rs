@@ -14,6 +14,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self as rfs, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
+use super::walk::{check_ordinary, open_by_steps};
+
 /// The largest file that is read from a tree, in bytes: nothing that fleet reads comes near it.
 const LARGEST_READ: u64 = 16 << 20;
 
@@ -42,10 +44,6 @@ pub struct Metadata {
     /// Group as the guest sees it.
     pub gid: u32,
 }
-
-/// File systems that store what they are given and nothing else, by their magic numbers (statfs(2)): overlayfs, tmpfs,
-/// ext4, xfs, btrfs, zfs, f2fs. The others may be doors to the kernel (proc, sysfs) or to a program (FUSE).
-const ORDINARY: [i64; 7] = [0x794c_7630, 0x0102_1994, 0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0xf2f5_2010];
 
 /// Which mounted file systems of a tree are entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +77,12 @@ impl RootDir {
         RootDir { top, id_shift: 0, resolve: INSIDE, entered: Entered::Any }
     }
 
-    /// The tree that a running guest sees as its root, open as `top`; host ids are the guest's plus `id_shift`.
-    #[must_use]
-    pub fn of_running_guest(top: OwnedFd, id_shift: u32) -> RootDir {
-        RootDir { top, id_shift, resolve: INSIDE | ResolveFlags::NO_XDEV, entered: Entered::Any }
+    /// The tree that a running guest sees as its root, open as `top`; host ids are the guest's plus `id_shift`. That may be
+    /// any file system that the guest has made its root: one that does not store files is an error, before anything is
+    /// looked up in it.
+    pub fn of_running_guest(top: OwnedFd, id_shift: u32) -> io::Result<RootDir> {
+        check_ordinary(&top)?;
+        Ok(RootDir { top, id_shift, resolve: INSIDE | ResolveFlags::NO_XDEV, entered: Entered::Any })
     }
 
     /// The tree under the directory `path` of the host, which is trusted.
@@ -99,6 +99,7 @@ impl RootDir {
 
     /// The same tree with what is mounted in it, as far as it is storage.
     pub fn across_mounts(&self) -> io::Result<RootDir> {
+        check_ordinary(&self.top)?;
         let resolve = self.resolve.difference(ResolveFlags::NO_XDEV);
         Ok(RootDir { top: self.top.try_clone()?, id_shift: self.id_shift, resolve, entered: Entered::Ordinary })
     }
@@ -253,6 +254,9 @@ impl RootDir {
 
     /// Opens `path` inside the tree with `flags`, and always `O_CLOEXEC`.
     pub fn open_at(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        if self.entered == Entered::Ordinary {
+            return open_by_steps(self.top.as_fd(), path, flags);
+        }
         // The tree's top is not the root of every way of resolving.
         let path = path.strip_prefix("/").unwrap_or(path);
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -260,18 +264,10 @@ impl RootDir {
         for _ in 0..64 {
             match rfs::openat2(&self.top, path, flags | OFlags::CLOEXEC, Mode::empty(), self.resolve) {
                 Err(rustix::io::Errno::AGAIN) => {}
-                other => return self.check_entered(other?),
+                other => return Ok(other?),
             }
         }
         Err(io::ErrorKind::ResourceBusy.into())
-    }
-
-    fn check_entered(&self, fd: OwnedFd) -> io::Result<OwnedFd> {
-        match self.entered {
-            Entered::Any => Ok(fd),
-            Entered::Ordinary if ORDINARY.contains(&rfs::fstatfs(&fd)?.f_type) => Ok(fd),
-            Entered::Ordinary => Err(io::Error::other("it is on a file system that does not store files")),
-        }
     }
 
     pub(super) fn stat(&self, fd: &impl AsFd) -> io::Result<Metadata> {
@@ -395,5 +391,12 @@ mod tests {
         )
         .expect("a pipe");
         assert_eq!(root.read(Path::new("passwd")).expect_err("refused").to_string(), "not a regular file");
+    }
+
+    #[test]
+    fn a_root_that_does_not_store_files_is_refused_before_a_name_is_looked_up() {
+        let proc = File::open("/proc").expect("it is there");
+        RootDir::of_running_guest(proc.into(), 0).expect_err("refused");
+        RootDir::open(Path::new("/proc")).and_then(|root| root.across_mounts()).expect_err("refused");
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn with_root(layout: &Layout, record: &ContainerRecord, work: &mut Wi
     }
     drop(init);
     let base = guest_root_id(state.init.pid)?;
-    let root = RootDir::of_running_guest(top, base);
+    let root = RootDir::of_running_guest(top, base)?;
     as_filesystem_user(base, || work(&root))
 }
 

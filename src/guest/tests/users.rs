@@ -135,7 +135,7 @@ fn files_of_a_running_guest_get_the_hosts_ids_for_its_own() {
     }
     let provision = || {
         let top = std::fs::File::open(guest.path("/")).expect("it is there");
-        let root = RootDir::of_running_guest(top.into(), SHIFT);
+        let root = RootDir::of_running_guest(top.into(), SHIFT).expect("it stores files");
         let key = HostKey::derive(b"secret", "demo", "db");
         provision(&root, &record(vec![dev()], &[KEY]), &HostTables::new(Vec::new()), &key, Occasion::Change)
             .expect("provisioned")
