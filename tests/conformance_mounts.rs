@@ -496,6 +496,53 @@ fn a_home_where_nothing_can_be_written_is_remarked_on() {
 }
 
 #[test]
+fn a_directory_of_the_hosts_stays_the_hosts_wherever_the_guest_puts_it() {
+    let world = world_with_data();
+    let sub = data(&world).join("sub");
+    fs::create_dir_all(sub.join("etc/skel")).expect("made");
+    fs::write(sub.join("file"), "host\n").expect("a file");
+    let closed = sub.join("etc/skel/closed");
+    fs::write(&closed, "host\n").expect("a file");
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o600)).expect("ours");
+    let keys = |key: &str, user: &str| {
+        format!("ssh_keys: ['{key}']\n    users: [{user}]\n    mounts: ['store:/v', 'home:/home', './data:/data']")
+    };
+    world.write(&two(&keys(KEYS[0], ""))).fleet(&["apply"]).expect(0);
+    let home = "sed -i 's,^\\(root:.*\\):[^:]*:\\([^:]*\\)$,\\1:/v:\\2,' /etc/passwd";
+    world.sh(
+        "one",
+        &format!("{home}; mkdir -p /v/.ssh /opt; for at in /v/.ssh /opt; do mount --bind /data/sub $at; done"),
+    );
+    let why = "the directory belongs to no user of the guest";
+    let hint = "hint: if it is a directory of the host, mounted in the container, change it on the host";
+
+    let applied = world.write(&two(&keys(KEYS[1], ""))).fleet(&["apply"]).expect(1);
+    assert!(applied.stderr.contains(why) && applied.stderr.contains(hint), "{applied:?}");
+    for destination in ["one:/opt/file", "one:/opt", "one:/data/note"] {
+        let copied = world.fleet(&["cp", "data/note", destination]).expect(1);
+        assert!(copied.stderr.contains(why) && copied.stderr.contains(hint), "{destination}: {copied:?}");
+    }
+    let metadata = fs::metadata(&sub).expect("it is there");
+    assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (0, 0o755));
+    assert_eq!(world::names_in(&sub), ["etc", "file"]);
+    assert_eq!(fs::metadata(sub.join("file")).expect("it is there").uid(), 0);
+
+    // Nor is what is closed to the guest given to it as the beginning of a home.
+    world.sh("one", "umount /v/.ssh; mkdir -p /etc/skel; mount --bind /data/sub/etc/skel /etc/skel");
+    world.write(&two(&keys(KEYS[1], "{name: dev}"))).fleet(&["apply"]).expect(0);
+    assert_eq!(world.sh("one", "cat /v/.ssh/authorized_keys | tail -n1; ls -A /home/dev"), format!("{}\n", KEYS[1]));
+    world.sh("one", "umount /etc/skel");
+
+    // As the root itself. Its own is then covered by it.
+    world.sh("one", "mkdir -p /mnt; mount --bind /data/sub /mnt; mount --make-rprivate /; pivot_root /mnt /mnt");
+    let applied = world.write(&two(&keys(KEYS[0], "{name: dev}"))).fleet(&["apply"]).expect(1);
+    assert!(applied.stderr.contains(why), "{applied:?}");
+    assert_eq!(world::names_in(&sub), ["etc", "file"]);
+    assert_eq!(world::names_in(&sub.join("etc")), ["skel"]);
+    world.destroy();
+}
+
+#[test]
 fn copies_into_a_stopped_container_go_into_its_mounts() {
     let world = world_with_data();
     world

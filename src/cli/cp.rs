@@ -15,11 +15,12 @@ use super::installation::{Installation, engine_failed};
 use super::privilege::require_root;
 use super::selection::parse_name;
 use crate::engine::Engine;
+use crate::guest::NOT_THE_GUESTS;
 use crate::guest::transfer::{Outside, Summary, TransferError, copy_in, copy_out};
 use crate::model::{ContainerName, ContainerRecord, EngineKind, ID_RANGE_LENGTH, Ownership, RunState};
 use crate::report::Format;
 use crate::store::HostLock;
-use crate::sys::RootDir;
+use crate::sys::{RootDir, is_not_the_guests};
 
 /// Copy files between the host and a container, running or not
 ///
@@ -187,6 +188,7 @@ fn find(
 fn hint(error: &TransferError) -> Option<String> {
     match error {
         TransferError::NoDirectory(path) => Some(format!("make it first: `mkdir {}`", path.display())),
+        TransferError::Write { source, .. } if is_not_the_guests(source) => Some(NOT_THE_GUESTS.to_owned()),
         TransferError::Read { .. }
         | TransferError::Write { .. }
         | TransferError::Absent(_)

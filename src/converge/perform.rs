@@ -113,14 +113,16 @@ impl HostPerformer {
 
     fn provision(&self, record: &ContainerRecord, occasion: Occasion) -> Result<Vec<String>, StepFailure> {
         let key = self.host_key(&record.fleet, &record.spec.name);
-        let mut warnings = Vec::new();
-        self.engine
-            .with_root(record, &mut |root| {
-                warnings = provision(root, record, &self.hosts, &key, occasion)?;
-                Ok(())
-            })
-            .map_err(|error| engine_failure(&error))?;
-        Ok(warnings)
+        let (mut warnings, mut hint) = (Vec::new(), None);
+        let done = self.engine.with_root(record, &mut |root| {
+            let provisioned = provision(root, record, &self.hosts, &key, occasion);
+            warnings = provisioned.inspect_err(|error| hint = error.hint())?;
+            Ok(())
+        });
+        match done.map_err(|error| engine_failure(&error)) {
+            Ok(()) => Ok(warnings),
+            Err(failure) => Err(StepFailure { hint: failure.hint.or(hint), ..failure }),
+        }
     }
 
     /// The host key of container `name`. Both its guest and the fleet's `known_hosts` ask for it.

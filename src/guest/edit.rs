@@ -68,6 +68,12 @@ impl<'a> Editor<'a> {
         self.root.read(path).map_err(self.failed("read", path))
     }
 
+    /// The same, for the guest to have; `None` also if it is not the guest's.
+    pub(super) fn read_own(&self, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>, GuestError> {
+        let path = path.as_ref();
+        self.root.read_own(path).map_err(self.failed("read", path))
+    }
+
     /// The names in the directory `path`; none if it is absent.
     pub(super) fn list(&self, path: impl AsRef<Path>) -> Result<Vec<OsString>, GuestError> {
         let path = path.as_ref();

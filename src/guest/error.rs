@@ -3,7 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::sys::is_not_the_guests;
 use crate::template::TemplateError;
+
+/// What to do about a directory in which nothing is written, as it is not the guest's.
+pub const NOT_THE_GUESTS: &str = "if it is a directory of the host, mounted in the container, change it on the host";
 
 /// A guest that could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,7 @@ impl GuestError {
         match self {
             GuestError::Template(error) => error.hint(),
             GuestError::UidTaken { .. } => Some("choose another `uid`, or leave it out".to_owned()),
+            GuestError::File { source, .. } if is_not_the_guests(source) => Some(NOT_THE_GUESTS.to_owned()),
             GuestError::File { .. }
             | GuestError::IdOutOfRange { .. }
             | GuestError::NoFreeId { .. }

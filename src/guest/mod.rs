@@ -27,7 +27,7 @@ pub mod transfer;
 mod trial;
 mod users;
 
-pub use error::GuestError;
+pub use error::{GuestError, NOT_THE_GUESTS};
 pub use host_key::HostKey;
 pub use host_table::HostTables;
 pub use resolvers::host_resolvers;

@@ -48,6 +48,7 @@ pub struct Found {
     length: u64,
     modified: (i64, i64),
     id_shift: u32,
+    id_count: Option<u32>,
     /// How paths below it are resolved.
     below: ResolveFlags,
 }
@@ -100,7 +101,7 @@ impl Found {
     #[must_use]
     pub fn into_tree(self) -> RootDir {
         let entered = super::rootdir::Entered::Any;
-        RootDir { top: self.fd, id_shift: self.id_shift, resolve: self.below, entered }
+        RootDir { top: self.fd, id_shift: self.id_shift, id_count: self.id_count, resolve: self.below, entered }
     }
 }
 
@@ -117,7 +118,8 @@ impl RootDir {
         let length = u64::try_from(stat.st_size).unwrap_or(0);
         let is_host = self.resolve == WITHOUT_LINKS;
         let below = if is_host { WITHOUT_LINKS } else { WITHOUT_LINKS | ResolveFlags::NO_XDEV };
-        Ok(Some(Found { fd, metadata, length, modified, id_shift: self.id_shift, below }))
+        let RootDir { id_shift, id_count, .. } = *self;
+        Ok(Some(Found { fd, metadata, length, modified, id_shift, id_count, below }))
     }
 
     /// Makes the directory `path`, whose parent exists, with `attributes` but for the time; one that is there, or that
@@ -128,23 +130,19 @@ impl RootDir {
             // The tree's top, or a path with a parent that is missing, which this then says.
             return self.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map(drop);
         };
-        match rfs::mkdirat(&parent, &name, Mode::from_raw_mode(0o700)) {
-            Ok(()) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let here = WITHOUT_LINKS | ResolveFlags::NO_XDEV;
-                let made = rfs::openat2(&parent, &name, flags, Mode::empty(), here)?;
+        match self.make_dir_in(&parent, &name)? {
+            Some(made) => {
                 self.own(&made, *mode, *uid, *gid)?;
                 self.give(&made, xattrs)
             }
-            Err(rustix::io::Errno::EXIST) => self.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map(drop),
-            Err(error) => Err(error.into()),
+            None => self.open_at(path, OFlags::PATH | OFlags::DIRECTORY).map(drop),
         }
     }
 
     /// Writes what `content` has to `path`, whose parent exists, by rename: a link at `path` is replaced, not followed.
     /// Long stretches of zeros take no room. Returns how many bytes it were.
     pub fn write_from(&self, path: &Path, content: &mut dyn Read, attributes: &Attributes) -> io::Result<u64> {
-        let (parent, name) = self.parent_of(path)?;
+        let (parent, name) = self.own_parent_of(path)?;
         // Its own name may be as long as names get.
         let draft = OsString::from(format!(".fleet-copy-{}", std::process::id()));
         remove_at(&parent, &draft)?;
@@ -185,13 +183,13 @@ impl RootDir {
     /// Makes `path` another name of the regular file `existing`, in place of whatever file or link is there.
     pub fn hard_link(&self, existing: &Path, path: &Path) -> io::Result<()> {
         let (from, old_name) = self.parent_of(existing)?;
-        let (to, new_name) = self.parent_of(path)?;
-        let kind = rfs::FileType::from_raw_mode(rfs::statat(&from, &old_name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
-        if kind != rfs::FileType::RegularFile {
-            return Err(io::Error::other("not a regular file"));
-        }
+        let (to, new_name) = self.own_parent_of(path)?;
+        // By descriptor, and only the guest's: to get at a file of the host's by a name in another directory can be more
+        // than by its own.
+        let file = self.open_in(&from, &old_name, FileKind::File)?;
         remove_at(&to, &new_name)?;
-        Ok(rfs::linkat(&from, &old_name, &to, &new_name, AtFlags::empty())?)
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(rfs::linkat(rfs::CWD, file, &to, &new_name, AtFlags::SYMLINK_FOLLOW)?)
     }
 }
 

@@ -15,6 +15,7 @@ mod message;
 mod mount_attributes;
 mod overlay;
 mod pidfd;
+mod power;
 mod process;
 mod pty;
 mod rootdir;
@@ -41,6 +42,7 @@ pub use mount_attributes::{
 };
 pub use overlay::{Overlay, most_overlay_lowers};
 pub use pidfd::{reaped_status, unreaped_status};
+pub use power::{GuestIds, is_not_the_guests};
 pub use process::{
     Children, Personality, PrivilegeBounds, close_all_except, close_on_exec_from, default_signals, exit_now,
     privilege_bounds, process_start_time, set_children, set_personality, set_process_name, set_resource_limit,

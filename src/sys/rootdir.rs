@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self as rfs, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
+use super::power::GuestIds;
 use super::walk::{check_ordinary, open_by_steps};
 
 /// The largest file that is read from a tree, in bytes: nothing that fleet reads comes near it.
@@ -61,6 +62,8 @@ pub(super) enum Entered {
 pub struct RootDir {
     pub(super) top: OwnedFd,
     pub(super) id_shift: u32,
+    /// How many ids the guest has, if something in the tree may be none of its.
+    pub(super) id_count: Option<u32>,
     pub(super) resolve: ResolveFlags,
     pub(super) entered: Entered,
 }
@@ -74,15 +77,16 @@ impl RootDir {
     /// The tree under the open directory `top`, which nobody else changes meanwhile and whose ids are the guest's.
     #[must_use]
     pub fn new(top: OwnedFd) -> RootDir {
-        RootDir { top, id_shift: 0, resolve: INSIDE, entered: Entered::Any }
+        RootDir { top, id_shift: 0, id_count: None, resolve: INSIDE, entered: Entered::Any }
     }
 
-    /// The tree that a running guest sees as its root, open as `top`; host ids are the guest's plus `id_shift`. That may be
-    /// any file system that the guest has made its root: one that does not store files is an error, before anything is
-    /// looked up in it.
-    pub fn of_running_guest(top: OwnedFd, id_shift: u32) -> io::Result<RootDir> {
+    /// The tree that a running guest with `ids` sees as its root, open as `top`. Nothing is written in it that the guest's
+    /// root could not write. That may be any file system that the guest has made its root: one that does not store files
+    /// is an error, before anything is looked up in it.
+    pub fn of_running_guest(top: OwnedFd, ids: GuestIds) -> io::Result<RootDir> {
         check_ordinary(&top)?;
-        Ok(RootDir { top, id_shift, resolve: INSIDE | ResolveFlags::NO_XDEV, entered: Entered::Any })
+        let resolve = INSIDE | ResolveFlags::NO_XDEV;
+        Ok(RootDir { top, id_shift: ids.base, id_count: Some(ids.count), resolve, entered: Entered::Any })
     }
 
     /// The tree under the directory `path` of the host, which is trusted.
@@ -94,14 +98,14 @@ impl RootDir {
     /// The tree under the open directory `top` of the host, in which no link is followed, whoever made it.
     #[must_use]
     pub fn without_links(top: OwnedFd) -> RootDir {
-        RootDir { top, id_shift: 0, resolve: WITHOUT_LINKS, entered: Entered::Any }
+        RootDir { top, id_shift: 0, id_count: None, resolve: WITHOUT_LINKS, entered: Entered::Any }
     }
 
     /// The same tree with what is mounted in it, as far as it is storage.
     pub fn across_mounts(&self) -> io::Result<RootDir> {
         check_ordinary(&self.top)?;
         let resolve = self.resolve.difference(ResolveFlags::NO_XDEV);
-        Ok(RootDir { top: self.top.try_clone()?, id_shift: self.id_shift, resolve, entered: Entered::Ordinary })
+        Ok(RootDir { resolve, entered: Entered::Ordinary, ..self.at(self.top.try_clone()?) })
     }
 
     /// The tree's top, opened with `O_PATH`.
@@ -115,7 +119,13 @@ impl RootDir {
     pub fn subtree(&self, path: &Path) -> io::Result<Option<RootDir>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let Some(top) = absent_is_none(self.open_at(path, flags))? else { return Ok(None) };
-        Ok(Some(RootDir { top, id_shift: self.id_shift, resolve: self.resolve, entered: self.entered }))
+        Ok(Some(self.at(top)))
+    }
+
+    /// The same kind of tree under the open directory `top`.
+    fn at(&self, top: OwnedFd) -> RootDir {
+        let RootDir { id_shift, id_count, resolve, entered, .. } = *self;
+        RootDir { top, id_shift, id_count, resolve, entered }
     }
 
     /// Gives the top of a [`RootDir::subtree`] permission bits `mode` and an owner, where they differ.
@@ -124,6 +134,7 @@ impl RootDir {
         if (now.mode, now.uid, now.gid) == (mode, uid, gid) {
             return Ok(());
         }
+        self.check_power(&self.top)?;
         self.own(&self.top, mode, uid, gid)
     }
 
@@ -146,18 +157,18 @@ impl RootDir {
 
     /// The content of the regular file that `path` leads to; `None` if it is absent. More than 16 MiB is an error.
     pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        self.open_file(path)?.map(read_whole).transpose()
+    }
+
+    /// Opens the regular file that `path` leads to for reading; `None` if it is absent.
+    pub(super) fn open_file(&self, path: &Path) -> io::Result<Option<File>> {
         // O_NONBLOCK: opening a pipe of the guest's making must not wait for a writer.
         let opened = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
         let Some(fd) = absent_is_none(opened)? else { return Ok(None) };
         if self.stat(&fd)?.kind != FileKind::File {
             return Err(io::Error::other("not a regular file"));
         }
-        let mut bytes = Vec::new();
-        File::from(fd).take(LARGEST_READ + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST_READ {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
-        Ok(Some(bytes))
+        Ok(Some(fd.into()))
     }
 
     /// Where `path` leads inside the tree, links followed, as an absolute path of the guest; `None` if absent.
@@ -193,14 +204,8 @@ impl RootDir {
             let Component::Normal(name) = component else { continue };
             let parent = self.open_at(&so_far, OFlags::PATH | OFlags::DIRECTORY)?;
             so_far.push(name);
-            match rfs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)) {
-                Ok(()) => {
-                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    let new_dir = rfs::openat(&parent, name, flags, Mode::empty())?;
-                    self.own(&new_dir, mode, uid, gid)?;
-                }
-                Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
+            if let Some(new_dir) = self.make_dir_in(&parent, name)? {
+                self.own(&new_dir, mode, uid, gid)?;
             }
         }
         Ok(())
@@ -209,7 +214,7 @@ impl RootDir {
     /// Writes `bytes` to `path` with permission bits `mode`, owned by `uid` and `gid`, by rename: a link at `path` is
     /// replaced, not followed. The parent exists.
     pub fn write(&self, path: &Path, bytes: &[u8], mode: u32, uid: u32, gid: u32) -> io::Result<()> {
-        let (parent, name) = self.parent_of(path)?;
+        let (parent, name) = self.own_parent_of(path)?;
         let draft = draft_name(&name);
         remove_at(&parent, &draft)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -227,19 +232,19 @@ impl RootDir {
 
     /// The same, owned by `uid` and `gid`.
     pub fn symlink_owned(&self, target: &Path, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-        let (parent, name) = self.parent_of(path)?;
+        let (parent, name) = self.own_parent_of(path)?;
         let draft = draft_name(&name);
         remove_at(&parent, &draft)?;
         rfs::symlinkat(target, &parent, &draft)?;
-        let (uid, gid) = self.host_ids(uid, gid);
-        rfs::chownat(&parent, &draft, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        self.own_link_in(&parent, &draft, uid, gid)?;
         Ok(rfs::renameat(&parent, &draft, &parent, &name)?)
     }
 
     /// Removes the file or link `path`; one that is absent is removed already.
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         match self.parent_of(path) {
-            Ok((parent, name)) => remove_at(&parent, &name),
+            Ok((parent, name)) if self.may_change(&parent, &name, false)? => remove_at(&parent, &name),
+            Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -250,6 +255,13 @@ impl RootDir {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         let parent = path.parent().unwrap_or(Path::new("/"));
         Ok((self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY)?, name))
+    }
+
+    /// The same, for what is to change in that directory.
+    pub(super) fn own_parent_of(&self, path: &Path) -> io::Result<(OwnedFd, OsString)> {
+        let (parent, name) = self.parent_of(path)?;
+        self.check_power(&parent)?;
+        Ok((parent, name))
     }
 
     /// Opens `path` inside the tree with `flags`, and always `O_CLOEXEC`.
@@ -296,6 +308,15 @@ impl RootDir {
     pub(super) fn host_ids(&self, uid: u32, gid: u32) -> (Uid, Gid) {
         (Uid::from_raw(self.id_shift + uid), Gid::from_raw(self.id_shift + gid))
     }
+}
+
+pub(super) fn read_whole(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LARGEST_READ + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_READ {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    Ok(bytes)
 }
 
 fn draft_name(name: &OsString) -> OsString {
@@ -395,8 +416,9 @@ mod tests {
 
     #[test]
     fn a_root_that_does_not_store_files_is_refused_before_a_name_is_looked_up() {
+        let ids = GuestIds { base: 0, count: 1 };
         let proc = File::open("/proc").expect("it is there");
-        RootDir::of_running_guest(proc.into(), 0).expect_err("refused");
+        RootDir::of_running_guest(proc.into(), ids).expect_err("refused");
         RootDir::open(Path::new("/proc")).and_then(|root| root.across_mounts()).expect_err("refused");
     }
 }

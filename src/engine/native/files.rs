@@ -14,7 +14,7 @@ use super::run_state::RunFile;
 use crate::engine::WithRoot;
 use crate::model::{ContainerName, ContainerRecord};
 use crate::store::{Layout, write_atomic, write_volatile};
-use crate::sys::{RootDir, as_filesystem_user};
+use crate::sys::{GuestIds, RootDir, as_filesystem_user};
 
 /// What the caller's work on a root file system came to.
 type WorkResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -54,17 +54,18 @@ pub(super) fn with_root(layout: &Layout, record: &ContainerRecord, work: &mut Wi
         return Err(io::ErrorKind::NotFound.into());
     }
     drop(init);
-    let base = guest_root_id(state.init.pid)?;
-    let root = RootDir::of_running_guest(top, base)?;
-    as_filesystem_user(base, || work(&root))
+    let ids = guest_ids(state.init.pid)?;
+    let root = RootDir::of_running_guest(top, ids)?;
+    as_filesystem_user(ids.base, || work(&root))
 }
 
-/// The host's id of the root of the running guest with the init `pid`: what its user namespace says, whatever has been
-/// asked for since (`user_namespaces(7)`).
-fn guest_root_id(pid: u32) -> io::Result<u32> {
+/// The ids of the running guest with the init `pid`: what its user namespace says, whatever has been asked for since
+/// (`user_namespaces(7)`). A privileged one has all.
+fn guest_ids(pid: u32) -> io::Result<GuestIds> {
     let map = fs::read_to_string(format!("/proc/{pid}/uid_map"))?;
-    let base = map.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok());
-    base.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let numbers: Vec<u32> = map.split_ascii_whitespace().map_while(|word| word.parse().ok()).take(3).collect();
+    let [_, base, count] = numbers[..] else { return Err(io::ErrorKind::InvalidData.into()) };
+    Ok(GuestIds { base, count })
 }
 
 /// Writes the record, and makes a draft the container. That a new container would outlive a power cut is seen to

@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 
 use super::{Guest, HostKey, HostTables, KEY, Occasion, RootDir, dev, provision, record, user};
 use crate::model::UserSpec;
+use crate::sys::{GuestIds, as_filesystem_user};
 
 fn guest() -> Guest {
     Guest::with(&[
@@ -135,10 +136,12 @@ fn files_of_a_running_guest_get_the_hosts_ids_for_its_own() {
     }
     let provision = || {
         let top = std::fs::File::open(guest.path("/")).expect("it is there");
-        let root = RootDir::of_running_guest(top.into(), SHIFT).expect("it stores files");
+        let root =
+            RootDir::of_running_guest(top.into(), GuestIds { base: SHIFT, count: 65_536 }).expect("it stores files");
         let key = HostKey::derive(b"secret", "demo", "db");
-        provision(&root, &record(vec![dev()], &[KEY]), &HostTables::new(Vec::new()), &key, Occasion::Change)
-            .expect("provisioned")
+        let record = record(vec![dev()], &[KEY]);
+        let work = || provision(&root, &record, &HostTables::new(Vec::new()), &key, Occasion::Change);
+        as_filesystem_user(SHIFT, work).expect("tests run as root").expect("provisioned")
     };
     provision();
     let owners = guest.walk(|_, metadata| (metadata.uid() - SHIFT, metadata.gid() - SHIFT));
