@@ -11,6 +11,9 @@ use crate::sys::{FileKind, Metadata, RootDir};
 /// Begins the first line of files that would not be told from the guest's own otherwise.
 pub(super) const MARK: &str = "# Written by fleet";
 
+/// How many names of a directory are looked at: no directory that fleet looks into comes near it.
+const MOST_NAMES: usize = 4096;
+
 /// Whether a file's content is fleet's.
 pub(super) fn is_ours(bytes: &[u8]) -> bool {
     bytes.starts_with(MARK.as_bytes())
@@ -74,10 +77,27 @@ impl<'a> Editor<'a> {
         self.root.read_own(path).map_err(self.failed("read", path))
     }
 
-    /// The names in the directory `path`; none if it is absent.
+    /// Whether the regular file that `path` leads to is there and [`is_ours`].
+    pub(super) fn has_our_file(&self, path: impl AsRef<Path>) -> Result<bool, GuestError> {
+        let path = path.as_ref();
+        let start = self.root.read_start(path, MARK.len() as u64).map_err(self.failed("read", path))?;
+        Ok(start.is_some_and(|bytes| is_ours(&bytes)))
+    }
+
+    /// The names in the directory `path`; none if it is absent. More than 4096 are an error.
     pub(super) fn list(&self, path: impl AsRef<Path>) -> Result<Vec<OsString>, GuestError> {
         let path = path.as_ref();
-        self.root.list(path).map_err(self.failed("list", path))
+        let names = self.root.list(path, MOST_NAMES + 1).map_err(self.failed("list", path))?;
+        if names.len() > MOST_NAMES {
+            return Err(self.failed("list", path)(io::Error::other(format!("it has more than {MOST_NAMES} names"))));
+        }
+        Ok(names)
+    }
+
+    /// The same, but of more than 4096 some are left out.
+    pub(super) fn list_some(&self, path: impl AsRef<Path>) -> Result<Vec<OsString>, GuestError> {
+        let path = path.as_ref();
+        self.root.list(path, MOST_NAMES).map_err(self.failed("list", path))
     }
 
     /// What `path` is, its last link not followed; `None` if it is absent.

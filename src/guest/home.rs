@@ -44,7 +44,7 @@ fn copy_directory(
     depth: usize,
     entries: &mut usize,
 ) -> Result<(), GuestError> {
-    for name in editor.list(from)? {
+    for name in editor.list_some(from)? {
         if depth == 0 || *entries == 0 {
             return Ok(());
         }

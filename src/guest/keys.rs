@@ -2,7 +2,7 @@
 
 use super::GuestError;
 use super::accounts::Account;
-use super::edit::{Attributes, Editor, MARK, is_ours};
+use super::edit::{Attributes, Editor, MARK};
 use super::home::ensure_home;
 use crate::sys::FileKind;
 
@@ -38,7 +38,7 @@ fn has_our_keys(editor: &Editor<'_>, account: &Account, kind: Option<FileKind>) 
     }
     let path = account.home.join(".ssh").join(FILE);
     let is_file = editor.metadata(&path)?.is_some_and(|now| now.kind == FileKind::File);
-    Ok(is_file && editor.read(&path)?.is_some_and(|bytes| is_ours(&bytes)))
+    Ok(is_file && editor.has_our_file(&path)?)
 }
 
 fn content(keys: &[String]) -> String {

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::GuestError;
-use super::edit::{Attributes, Editor, is_ours};
+use super::edit::{Attributes, Editor};
 use super::facts::Renderer;
 use crate::model::LinkSpec;
 use crate::template::TemplateName;
@@ -39,13 +39,13 @@ fn unmanaged(links: &[LinkSpec]) -> String {
 
 /// Removes what was written of links that are there no more, or have another name.
 fn remove_former(editor: &Editor<'_>, written: &[String]) -> Result<(), GuestError> {
-    for file_name in editor.list(NETWORKD_FILES)? {
+    for file_name in editor.list_some(NETWORKD_FILES)? {
         let Some(name) = file_name.to_str() else { continue };
         if !name.starts_with("05-fleet-") || written.iter().any(|own| own == name) {
             continue;
         }
         let path = Path::new(NETWORKD_FILES).join(name);
-        if editor.read(&path)?.is_some_and(|bytes| is_ours(&bytes)) {
+        if editor.has_our_file(&path)? {
             editor.ensure_absent(&path)?;
         }
     }

@@ -71,7 +71,7 @@ impl Lowers {
     /// The names at the top of what is below.
     pub(super) fn names(&self) -> io::Result<Vec<PathBuf>> {
         let Some(view) = &self.view else { return Ok(Vec::new()) };
-        Ok(view.list(Path::new(""))?.into_iter().map(PathBuf::from).collect())
+        Ok(view.list(Path::new(""), usize::MAX)?.into_iter().map(PathBuf::from).collect())
     }
 
     /// What `path`, which has no `..` in it, is below; `None` if it is absent or hidden. Links are not followed.

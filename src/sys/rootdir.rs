@@ -160,6 +160,14 @@ impl RootDir {
         self.open_file(path)?.map(read_whole).transpose()
     }
 
+    /// No more than the first `length` bytes of it.
+    pub fn read_start(&self, path: &Path, length: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(file) = self.open_file(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
     /// Opens the regular file that `path` leads to for reading; `None` if it is absent.
     pub(super) fn open_file(&self, path: &Path) -> io::Result<Option<File>> {
         // O_NONBLOCK: opening a pipe of the guest's making must not wait for a writer.
@@ -180,17 +188,22 @@ impl RootDir {
         Ok(Some(Path::new("/").join(inside)))
     }
 
-    /// The names in the directory that `path` leads to, sorted, without `.` and `..`; empty if it is absent.
-    pub fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+    /// The names in the directory that `path` leads to, sorted, without `.` and `..`; empty if it is absent. Of more than
+    /// `most`, which a guest may have made without end, some are left out.
+    pub fn list(&self, path: &Path, most: usize) -> io::Result<Vec<OsString>> {
         let Some(fd) = absent_is_none(self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY))? else {
             return Ok(Vec::new());
         };
         let mut names = Vec::new();
         for entry in rfs::Dir::read_from(&fd)? {
             let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(OsString::from_vec(name));
+            if name == b"." || name == b".." {
+                continue;
             }
+            if names.len() == most {
+                break;
+            }
+            names.push(OsString::from_vec(name));
         }
         names.sort();
         Ok(names)
@@ -385,7 +398,7 @@ mod tests {
         root.write(Path::new("/resolv.conf"), b"guest", 0o644, uid, gid).expect("written");
         assert_eq!(std::fs::read_to_string(dir.path().join("secret")).expect("untouched"), "host");
         assert_eq!(root.read(Path::new("resolv.conf")).expect("readable"), Some(b"guest".to_vec()));
-        assert_eq!(root.list(Path::new("/")).expect("listed"), ["resolv.conf"]);
+        assert_eq!(root.list(Path::new("/"), 10).expect("listed"), ["resolv.conf"]);
     }
 
     #[test]
@@ -420,5 +433,16 @@ mod tests {
         let proc = File::open("/proc").expect("it is there");
         RootDir::of_running_guest(proc.into(), ids).expect_err("refused");
         RootDir::open(Path::new("/proc")).and_then(|root| root.across_mounts()).expect_err("refused");
+    }
+
+    #[test]
+    fn no_more_is_read_or_listed_than_was_asked_for() {
+        let (dir, root) = tree();
+        for number in 0..20 {
+            std::fs::write(dir.path().join(format!("root/{number}")), "content").expect("a file");
+        }
+        assert_eq!(root.list(Path::new("/"), 7).expect("listed").len(), 7);
+        assert_eq!(root.list(Path::new("/"), 20).expect("listed").len(), 20);
+        assert_eq!(root.read_start(Path::new("/0"), 3).expect("read"), Some(b"con".to_vec()));
     }
 }

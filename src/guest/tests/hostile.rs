@@ -132,3 +132,19 @@ fn a_skeleton_that_never_ends_is_cut_off() {
     assert_eq!(outcome(&guest), "ok");
     assert!(!guest.path(&format!("home/dev{}", "/d".repeat(9))).exists());
 }
+
+#[test]
+fn a_directory_full_of_names_and_a_large_file_keep_nothing_from_being_written() {
+    let guest = guest(&[("usr/lib/systemd/systemd-networkd", ""), ("etc/systemd/network/", "")]);
+    for number in 0..5000 {
+        guest.put(&format!("etc/systemd/network/x{number}"), "");
+    }
+    assert_eq!(outcome(&guest), "ok");
+    let guest =
+        self::guest(&[("usr/lib/systemd/systemd-networkd", ""), ("etc/systemd/network/05-fleet-a.network", "")]);
+    // More than is ever read of a file.
+    let large = std::fs::File::options().write(true).open(guest.path("etc/systemd/network/05-fleet-a.network"));
+    large.and_then(|file| file.set_len(1 << 30)).expect("it is there");
+    assert_eq!(outcome(&guest), "ok");
+    assert!(guest.path("etc/systemd/network/05-fleet-eth0.network").exists());
+}

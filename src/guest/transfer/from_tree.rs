@@ -8,6 +8,9 @@ use super::entry::{Content, Entry, Sink, Summary, TransferError, may_be_copied};
 use super::place::names_directory;
 use crate::sys::{FileKind, Found, Links, RootDir};
 
+/// How many entries of one directory are copied. Their names are held in memory, and a guest may make no end of them.
+const MOST_NAMES: usize = 1 << 20;
+
 /// Finds `path` of `tree`, which the user wrote as `named`: with `/` at its end, what a link there leads to.
 pub(super) fn start_at(tree: &RootDir, named: &Path, path: &Path) -> Result<Found, TransferError> {
     let links = if names_directory(named) { Links::Followed } else { Links::Kept };
@@ -55,10 +58,15 @@ pub(super) fn read_tree(
 }
 
 fn list(tree: &RootDir, directory: &Path, summary: &mut Summary) -> Vec<OsString> {
-    tree.list(directory).unwrap_or_else(|error| {
+    let mut names = tree.list(directory, MOST_NAMES + 1).unwrap_or_else(|error| {
         summary.skip(directory, why(&error));
         Vec::new()
-    })
+    });
+    if names.len() > MOST_NAMES {
+        names.truncate(MOST_NAMES);
+        summary.skip(directory, format!("it has more than {MOST_NAMES} entries: what is beyond"));
+    }
+    names
 }
 
 /// Why something could not even be looked at.
