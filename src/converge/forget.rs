@@ -1,19 +1,15 @@
 //! What is kept for a fleet besides its containers, and goes after the last of them.
 
 use std::fs;
-use std::io;
 
 use crate::model::{FleetName, StepFailure};
-use crate::store::Layout;
+use crate::store::{Layout, remove_tree};
 
 /// Removes what is kept for the fleet `name`, which has no containers: the host keys of its members, and the directory
 /// of its volumes if none is left in it.
 pub fn forget(layout: &Layout, name: &FleetName) -> Result<(), StepFailure> {
     let dir = layout.fleet(name);
-    let removed = match fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    };
+    let removed = remove_tree(&dir);
     // It is not empty while there are volumes that outlive the fleet.
     let _ = fs::remove_dir(layout.volumes(name).dir());
     removed.map_err(|error| StepFailure {

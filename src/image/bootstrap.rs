@@ -23,6 +23,7 @@ use super::source::Unavailable;
 use super::tree::Limits;
 use super::unpack::{Contents, unpack};
 use crate::model::{Bootstrap, Family, ImageDigest, InitChoice, native_architecture};
+use crate::store::remove_tree;
 
 /// Begins what is hashed. **Another number whenever [`make`] makes something else of the same request.**
 const RECIPE: &str = "fleet-bootstrap-1";
@@ -95,7 +96,7 @@ pub(super) fn make(
         (unpacked, words.and_then(|words| words.join().ok()).unwrap_or_default())
     });
     let ended = child.wait();
-    let _ = fs::remove_dir_all(scratch);
+    let _ = remove_tree(scratch);
     match (unpacked, ended) {
         (Ok(hashes), Ok(status)) if status.success() => Ok(hashes),
         // An archive that breaks off has its reason where it was written; any other failure is of the reader.

@@ -15,7 +15,7 @@ use super::error::ImageError;
 use super::turn::Turn;
 use super::xattrs;
 use crate::model::ImageDigest;
-use crate::store::{Layout, publish_dir, write_volatile};
+use crate::store::{Layout, publish_dir, remove_tree, write_volatile};
 
 /// What begins the name of everything in the store that is not finished.
 const DRAFT: &str = ".draft-";
@@ -97,7 +97,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         // After publishing there is nothing at the path; what cannot be removed now goes with the next fetch.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_tree(&self.path);
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn retire(path: &Path) -> Result<(), ImageError> {
     match fs::rename(path, &retired) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(ImageError::io("remove", path)(error)),
-        Ok(()) => fs::remove_dir_all(&retired).map_err(ImageError::io("remove", &retired)),
+        Ok(()) => remove_tree(&retired).map_err(ImageError::io("remove", &retired)),
     }
 }
 
@@ -142,7 +142,7 @@ pub(super) fn names(shelf: &Path) -> Result<Vec<String>, ImageError> {
 fn discard(shelf: &Path, prefix: &str) -> Result<(), ImageError> {
     for name in names(shelf)?.into_iter().filter(|name| name.starts_with(prefix)) {
         let path = shelf.join(name);
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if path.is_dir() { remove_tree(&path) } else { fs::remove_file(&path) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ImageError::io("remove", &path)(error));

@@ -160,6 +160,14 @@ pub enum TreeError {
     /// The tree is beyond all measure, as a decompression bomb is.
     #[error("cannot accept more than {0} in one image")]
     TooLarge(ImageLimit),
+    /// Nobody can go through it.
+    #[error("cannot accept what is below `{}`: it lies more than {most} directories deep", begin.display())]
+    TooDeep {
+        /// How its path begins.
+        begin: PathBuf,
+        /// So many would be accepted.
+        most: usize,
+    },
     /// The source file or directory cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -195,6 +203,7 @@ impl TreeError {
                 )
             }
             TreeError::Unsupported { .. } => Some("make the archive with GNU tar: `tar -C ROOTFS --xattrs -c .`"),
+            TreeError::TooDeep { .. } => Some("no system is that deep: what made it may have gone round in a circle"),
             TreeError::TooLarge(ImageLimit::Size(_)) => {
                 Some("if it is meant to be so large: `--image-max-size SIZE`, or FLEET_IMAGE_MAX_SIZE")
             }

@@ -19,6 +19,7 @@ use super::pax::damaged;
 use super::squashfs_blocks::{BLOCK, Blocks, Place, Reader};
 use super::squashfs_index::{Index, IndexPlace};
 use super::tree::{Attributes, Limits, id};
+use super::walk::check_depth;
 use crate::model::ImageLimit;
 
 /// The longest path that the kernel takes (`PATH_MAX`).
@@ -251,5 +252,6 @@ fn below(path: &Path, name: &[u8]) -> Result<PathBuf, TreeError> {
     if path.as_os_str().len() > LONGEST_PATH {
         return Err(TreeError::damaged(damaged("a path is too long")));
     }
+    check_depth(&path)?;
     Ok(path)
 }

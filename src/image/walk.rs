@@ -14,6 +14,19 @@ use super::error::TreeError;
 /// of device numbers this also keeps out of bind mounts.
 const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
 
+/// So many directories may lie in one another in an image: each that is gone through is open meanwhile, and a process
+/// may usually open 1024 files (getrlimit(2)). Those of distributions are twenty deep, and packages that bring their own
+/// packages along twice that.
+const MOST_IN_ONE_ANOTHER: usize = 128;
+
+/// Refuses what would lie too deep at `path`, seen from the top of an image.
+pub(super) fn check_depth(path: &Path) -> Result<(), TreeError> {
+    if path.components().count() > MOST_IN_ONE_ANOTHER {
+        return Err(TreeError::TooDeep { begin: path.iter().take(3).collect(), most: MOST_IN_ONE_ANOTHER });
+    }
+    Ok(())
+}
+
 /// Something in the tree.
 pub(super) struct Found<'a> {
     /// Its path from the top, which itself has the empty path.
@@ -59,6 +72,7 @@ struct Walk<'a, E> {
 
 impl<E: From<TreeError>> Walk<'_, E> {
     fn enter(&mut self, parent: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), E> {
+        check_depth(path)?;
         let stat = self.read(path, rfs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW))?;
         let found = Found { path, stat, parent, name };
         (self.visit)(&found)?;

@@ -1,4 +1,4 @@
-//! The layout on disk, and how files get there: whole or not at all.
+//! The layout on disk, and how files get there, whole or not at all, and trees away.
 //!
 //! Start at [`Layout`]. This room never interprets what it stores.
 
@@ -7,6 +7,7 @@ mod boot;
 mod host_changes;
 mod layout;
 mod lock;
+mod remove;
 mod stored_image;
 mod volumes;
 
@@ -15,5 +16,6 @@ pub use boot::boot_id;
 pub use host_changes::{Changed, HostChanges};
 pub use layout::Layout;
 pub use lock::{HostLock, LockError};
+pub use remove::remove_tree;
 pub use stored_image::{Lower, StoredRoot, layer_trees};
 pub use volumes::Volumes;

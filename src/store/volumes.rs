@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::remove_tree;
+
 /// What the name of a volume's directory looks like while it is deleted: `.NAME.deleted`. No volume's own name begins
 /// with a dot.
 const DELETED_END: &str = ".deleted";
@@ -55,9 +57,9 @@ impl Volumes {
     /// nothing that looks whole.
     pub fn delete(&self, name: &str) -> io::Result<()> {
         let deleted = self.0.join(format!(".{name}{DELETED_END}"));
-        absent_is_done(fs::remove_dir_all(&deleted))?;
+        remove_tree(&deleted)?;
         absent_is_done(fs::rename(self.0.join(name), &deleted))?;
-        absent_is_done(fs::remove_dir_all(&deleted))?;
+        remove_tree(&deleted)?;
         // The last one's: it is not empty while there are others.
         let _ = fs::remove_dir(&self.0);
         Ok(())

@@ -13,7 +13,7 @@ use super::paths::ContainerPaths;
 use super::run_state::RunFile;
 use crate::engine::WithRoot;
 use crate::model::{ContainerName, ContainerRecord};
-use crate::store::{Layout, write_atomic, write_volatile};
+use crate::store::{Layout, remove_tree, write_atomic, write_volatile};
 use crate::sys::{GuestIds, RootDir, as_filesystem_user};
 
 /// What the caller's work on a root file system came to.
@@ -24,7 +24,7 @@ pub(super) fn create(layout: &Layout, name: &ContainerName) -> io::Result<()> {
     // Others may pass through the LXC path to containers of their own, but into none of ours.
     DirBuilder::new().recursive(true).mode(0o711).create(layout.containers())?;
     let draft = ContainerPaths::draft(layout, name);
-    remove_dir_all_if_there(draft.dir())?;
+    remove_tree(draft.dir())?;
     DirBuilder::new().mode(0o700).create(draft.dir())?;
     // The layers' top directories become the guest's `/`: what mode they have is what the guest sees.
     for dir in [draft.layer(), draft.upper(), draft.work(), draft.rootfs()] {
@@ -94,16 +94,8 @@ pub(super) fn delete(layout: &Layout, name: &ContainerName) -> io::Result<()> {
     let finished = ContainerPaths::finished(layout, name);
     let draft = ContainerPaths::draft(layout, name);
     if finished.record().exists() {
-        remove_dir_all_if_there(draft.dir())?;
+        remove_tree(draft.dir())?;
         fs::rename(finished.dir(), draft.dir())?;
     }
-    remove_dir_all_if_there(draft.dir())
-}
-
-/// Removes a tree without following any link in it.
-pub(super) fn remove_dir_all_if_there(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove_tree(draft.dir())
 }

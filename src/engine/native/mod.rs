@@ -77,7 +77,7 @@ use crate::model::{
     hex, stable_hash,
 };
 use crate::network::await_removal;
-use crate::store::{HostLock, Layout, sync_file_system_of};
+use crate::store::{HostLock, Layout, remove_tree, sync_file_system_of};
 
 /// The native engine.
 #[derive(Debug)]
@@ -325,8 +325,5 @@ fn cleanup(machine: &Machine) -> io::Result<()> {
     for link in machine.record.spec.links.iter().filter(|link| link.way == LinkWay::Bridge) {
         await_removal(&link.host_name)?;
     }
-    match std::fs::remove_dir_all(machine.paths.run()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    remove_tree(machine.paths.run())
 }

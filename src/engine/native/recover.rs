@@ -5,14 +5,14 @@ use std::fs;
 use std::io;
 
 use super::cgroup::{Group, Hierarchies, groups_of};
-use super::files::{is_unfinished, remove_dir_all_if_there};
+use super::files::is_unfinished;
 use super::given::settle;
 use super::inspect::load_record;
 use super::paths::{ContainerPaths, run_dirs};
 use super::run_state::RunFile;
 use super::{cleanup, group_parent, machine_with};
 use crate::model::ContainerName;
-use crate::store::{Layout, discard_draft};
+use crate::store::{Layout, discard_draft, remove_tree};
 
 /// Removes drafts, and the processes, groups, links and state of containers whose init does not run and will not
 /// be started again.
@@ -20,7 +20,7 @@ pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<
     for file_name in names_in(layout.containers())? {
         let paths = file_name.parse().ok().map(|name| ContainerPaths::finished(layout, &name));
         if paths.as_ref().is_some_and(is_unfinished) || ContainerPaths::is_draft(&file_name) {
-            remove_dir_all_if_there(&layout.containers().join(&file_name))?;
+            remove_tree(&layout.containers().join(&file_name))?;
         } else if let Some(paths) = paths {
             paths.kept_files().iter().try_for_each(|file| discard_draft(file))?;
         }
@@ -46,7 +46,7 @@ pub(super) fn recover(layout: &Layout, hierarchies: &Hierarchies) -> io::Result<
             let group = Group::new(hierarchies, &parent, name.as_str());
             group.kill()?;
             group.remove()?;
-            remove_dir_all_if_there(paths.run())?;
+            remove_tree(paths.run())?;
         }
     }
     hierarchies.remove_parent(&parent);

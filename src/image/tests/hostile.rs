@@ -69,6 +69,30 @@ fn names_that_lead_out_are_refused() {
 }
 
 #[test]
+fn what_lies_deeper_than_anything_may_is_refused_and_goes() {
+    let too_deep = "cannot accept what is below `d/d/d`: it lies more than 128 directories deep";
+    let long = |depth: usize| "d/".repeat(depth) + "file";
+    let named = |depth: usize| {
+        let data = long(depth) + "\0";
+        Raw::default().add(EntryType::GNULongName, "x", "", data.as_bytes()).file("short", "").end()
+    };
+    for depth in [128, 2200] {
+        let why = refused(&Room::new(), &named(depth));
+        assert_eq!(why, format!("cannot unpack `/archive`: {too_deep}"));
+    }
+    assert!(Room::new().fetch_bytes(&named(127)).is_ok());
+    // By links that lead on from where the last one led.
+    let (way, file) = ("d/".repeat(45), long(45));
+    let archive = Raw::default().file(&file, "").symlink("l", &way).file(&format!("l/{file}"), "");
+    let why = refused(&Room::new(), &archive.symlink("m", &format!("l/{way}")).file(&format!("m/{file}"), "").end());
+    assert!(why.ends_with(too_deep), "{why}");
+    let room = Room::new();
+    fs::create_dir_all(room.path("source").join("d/".repeat(200))).expect("made");
+    let found = room.images.observe(&super::file(&room.path("source")));
+    assert!(format!("{found:?}").contains("more than 128 directories deep"), "{found:?}");
+}
+
+#[test]
 fn a_null_byte_in_a_pax_name_is_refused() {
     let room = Room::new();
     let archive = Raw::default().add(EntryType::XHeader, "x", "", b"14 path=a\0b/c\n").file("short", "").end();

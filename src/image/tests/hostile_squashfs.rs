@@ -245,6 +245,15 @@ fn a_reference_that_the_kernel_would_cut_is_refused() {
 }
 
 #[test]
+fn a_squashfs_with_too_many_directories_in_one_another_is_refused() {
+    let room = Room::new();
+    fs::create_dir_all(room.path("source").join("d/".repeat(200))).expect("made");
+    let why = room.fetch_bytes(&squashfs(&room, &[])).map(|_| ()).expect_err("it must be refused");
+    assert!(chain(&why).contains("more than 128 directories deep"), "{why}");
+    assert_eq!(room.stored(), [""; 0]);
+}
+
+#[test]
 fn a_squashfs_beyond_the_limits_is_refused() {
     let mut room = Room::new();
     room.images = room.images.within(ImageLimits { size: Bytes(LIMITS.bytes), entries: LIMITS.entries });

@@ -72,6 +72,12 @@ impl Room {
         Ok(self.root(&digest))
     }
 
+    /// The same for the archive `bytes`.
+    fn fetch_bytes(&self, bytes: &[u8]) -> Result<PathBuf, ImageError> {
+        fs::write(self.path("archive"), bytes).expect("a file");
+        self.fetch(&self.path("archive"))
+    }
+
     /// The root file system of the stored image `digest`, which is one tree.
     fn root(&self, digest: &ImageDigest) -> PathBuf {
         self.images.layout.stored_root(digest).tree()

@@ -23,6 +23,7 @@ use super::acl::{self, Acl};
 use super::below::{Below, Lowers};
 use super::error::TreeError;
 use super::file_hashes::{FileHasher, FileHashes};
+use super::walk::check_depth;
 use super::xattrs::{self, Xattr};
 use crate::model::{Bytes, ImageLimit, ImageLimits};
 use crate::sys::RootDir;
@@ -225,6 +226,7 @@ impl Tree {
     /// Makes `path` another name of the file `target`, a name of this tree.
     pub(super) fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), TreeError> {
         self.charge(0)?;
+        check_depth(path)?;
         let target = if self.lowers.is_none() { target.to_owned() } else { self.bring_up(path, target)? };
         self.link(path, &target).map_err(TreeError::write(path))
     }
@@ -262,6 +264,7 @@ impl Tree {
 
     fn admit(&mut self, path: &Path, bytes: u64, attributes: &Attributes) -> Result<(Uid, Gid), TreeError> {
         self.charge(bytes)?;
+        check_depth(path)?;
         access::check(path, &attributes.xattrs)?;
         Ok((Uid::from_raw(id(path, "owner", attributes.uid)?), Gid::from_raw(id(path, "group", attributes.gid)?)))
     }
