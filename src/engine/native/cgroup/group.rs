@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Hierarchies;
 use super::limits::{ControllerDir, LimitFiles};
+use super::tree::{pids_below, remove_tree};
 use crate::model::{Bytes, Limits};
 use crate::sys::{self, AllowedDevice, CloneRequest, Cloned, clone_into};
 
@@ -21,8 +22,13 @@ const V2_CONTROLLERS: [&str; 6] = ["memory", "cpu", "pids", "cpuset", "io", "hug
 /// no processes once controllers are enabled for its children, and its guest's init may be about to enable them.
 const VISITORS: &str = "fleet.exec";
 
+/// What a guest may have below its group in version 2, and the files that say so: far more than an init with users and
+/// their services has, also if there are containers in it. Each group costs the host memory that counts for nobody, and
+/// the time that it takes to go through all of them.
+const MOST_BELOW: [(&str, &str); 2] = [("cgroup.max.depth", "32"), ("cgroup.max.descendants", "10000")];
+
 /// How long the kernel gets to let go of a group's last processes.
-const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The group of one container.
 #[derive(Debug, Clone)]
@@ -94,6 +100,7 @@ impl Group {
         if let Some((mount, controllers)) = &self.hierarchies.v2 {
             let group = mount.join(&self.parent).join(&self.name);
             age = age.max(make(&group, false)?);
+            bound(&group)?;
             enable(&group, controllers);
             make(&group.join("exec"), false)?;
             let guest = group.join("guest");
@@ -316,6 +323,18 @@ fn enable(dir: &Path, controllers: &[String]) {
     }
 }
 
+/// Bounds how many groups may be made below the group `dir` of version 2.
+fn bound(dir: &Path) -> io::Result<()> {
+    for (file, most) in MOST_BELOW {
+        match OpenOptions::new().write(true).open(dir.join(file)).and_then(|mut file| file.write_all(most.as_bytes())) {
+            // Before Linux 4.14.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
 /// Gives `dir` to `owner` as the kernel says it is to be done (cgroups(7), "Cgroups delegation"): the directory and
 /// the files that `/sys/kernel/cgroup/delegate` lists, never those of the limits.
 fn delegate(dir: &Path, owner: u32) -> io::Result<()> {
@@ -339,30 +358,4 @@ pub(super) fn child_dirs(dir: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
-}
-
-fn pids_below(dir: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    let own = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0);
-    own.chain(child_dirs(dir).iter().flat_map(|child| pids_below(child))).collect()
-}
-
-/// Removes a group with its children, the deepest first. A dying process keeps its group busy for a moment.
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    let started = Instant::now();
-    loop {
-        match fs::remove_dir(dir) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if started.elapsed() > EMPTY_DEADLINE => return Err(error),
-            Err(_) => {}
-        }
-        let children = child_dirs(dir);
-        for child in &children {
-            remove_tree(child)?;
-        }
-        if children.is_empty() {
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
 }

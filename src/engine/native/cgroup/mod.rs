@@ -25,6 +25,7 @@ mod hierarchies;
 mod io;
 mod limits;
 mod monitors;
+mod tree;
 
 pub(super) use group::{Group, groups_of};
 pub(super) use hierarchies::{Hierarchies, to_keep_open};
