@@ -7,7 +7,7 @@ use super::cgroup::Hierarchies;
 use super::console::message::FromViewer;
 use super::login::{Login, resolve};
 use super::mounted::MountedFile;
-use super::mountinfo::{self, Mount};
+use super::mountinfo::{Mount, Mounts};
 use super::run_state::RunFile;
 use crate::model::{ContainerRecord, ID_RANGE_LENGTH, IdOrName, LastExit, UserChoice};
 
@@ -62,11 +62,11 @@ proptest! {
 
     #[test]
     fn any_mountinfo_is_read_and_walked(bytes in hostile(), place in "(/[a-z]{0,3}){1,4}") {
-        let mounts = mountinfo::parse(&bytes);
-        prop_assert!(mounts.len() <= bytes.split(|byte| *byte == b'\n').count());
-        let _ = mountinfo::seen_at(&mounts, place.as_ref());
-        for mount in &mounts {
-            prop_assert!(mountinfo::count_above(&mounts, mount) <= mounts.len());
+        let mounts = Mounts::parse(&bytes);
+        prop_assert!(mounts.all().len() <= bytes.split(|byte| *byte == b'\n').count());
+        let _ = mounts.seen_at(place.as_ref());
+        for mount in mounts.all() {
+            prop_assert!(mounts.count_above(mount) <= mounts.all().len());
         }
         let _ = Hierarchies::parse(&String::from_utf8_lossy(&bytes));
     }
@@ -76,7 +76,8 @@ proptest! {
         use std::os::unix::ffi::OsStrExt as _;
         let name = [b"/", &name[..]].concat();
         let line = [format!("{id} 1 0:7 / ").as_bytes(), &escaped(&name), b" rw,nodev shared:3 - tmpfs none rw\n"].concat();
-        let [Mount { id: read, place, .. }] = &mountinfo::parse(&line)[..] else {
+        let mounts = Mounts::parse(&line);
+        let [Mount { id: read, place, .. }] = mounts.all() else {
             return Err(TestCaseError::fail("one line is one mount"));
         };
         prop_assert_eq!((*read, place.as_os_str().as_bytes()), (id, &name[..]));

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
-use super::mountinfo::{self, Mount};
+use super::mountinfo::{self, Mount, Mounts};
 use super::run_state::ProcessId;
 use crate::model::{MountFault, MountSource, MountSpec, MountState};
 use crate::store::{Volumes, write_volatile};
@@ -79,7 +79,7 @@ impl Mounted {
     }
 
     /// The same, if it is one of `mounts`, as it is there.
-    pub(super) fn attached(self, mounts: &[Mount]) -> Mounted {
+    pub(super) fn attached(self, mounts: &Mounts) -> Mounted {
         let attached = self.find(mounts).map(|mount| Attached {
             place: mount.place.clone().into(),
             device: mount.device.clone(),
@@ -90,18 +90,18 @@ impl Mounted {
     }
 
     /// The one of `mounts` that it is, wherever it is mounted.
-    pub(super) fn find<'a>(&self, mounts: &'a [Mount]) -> Option<&'a Mount> {
+    pub(super) fn find<'a>(&self, mounts: &'a Mounts) -> Option<&'a Mount> {
         let is_same_device = |mount: &&Mount| self.attached.as_ref().is_none_or(|then| then.device == mount.device);
-        mounts.iter().find(|mount| mount.id == self.id).filter(is_same_device)
+        mounts.all().iter().find(|mount| mount.id == self.id).filter(is_same_device)
     }
 
     /// What is wrong with it, in a guest with `mounts`.
-    pub(super) fn fault(&self, mounts: &[Mount], volumes: &Volumes) -> Option<MountFault> {
+    pub(super) fn fault(&self, mounts: &Mounts, volumes: &Volumes) -> Option<MountFault> {
         let (Some(then), Some(now)) = (&self.attached, self.find(mounts)) else { return Some(MountFault::Absent) };
         if now.place != Path::new(&then.place) {
             return Some(MountFault::Absent);
         }
-        if mountinfo::seen_at(mounts, &now.place) != Some(now) {
+        if mounts.seen_at(&now.place) != Some(now) {
             return Some(MountFault::Covered);
         }
         let own_options = then.own_options.as_ref().filter(|own| **own != now.shared_options);

@@ -17,7 +17,7 @@ use super::guest_root::GuestRoot;
 use super::launcher::{Client, Job};
 use super::machine_with;
 use super::mounted::{Mounted, MountedFile};
-use super::mountinfo::{self, Mount};
+use super::mountinfo::{self, Mount, Mounts};
 use super::mounts::{OpenedMount, open_mounts};
 use super::run_state::RunFile;
 use super::start::Machine;
@@ -115,7 +115,7 @@ fn user_namespace_of(machine: &Machine, pid: u32) -> Result<Option<OwnedFd>, Sta
 }
 
 /// In the guest: unmounts and mounts. `mounts` are those that were there before.
-fn change(root: &GuestRoot, removed: &[Mounted], opened: &[OpenedMount], mounts: &[Mount]) -> Result<(), StartFailure> {
+fn change(root: &GuestRoot, removed: &[Mounted], opened: &[OpenedMount], mounts: &Mounts) -> Result<(), StartFailure> {
     let tree = root.tree()?;
     for one in removed {
         let Some(mount) = one.find(mounts) else { continue };
@@ -130,13 +130,13 @@ fn change(root: &GuestRoot, removed: &[Mounted], opened: &[OpenedMount], mounts:
 
 /// Unmounts `mount` and what is mounted over it at the same place. One whose place is itself covered is out of
 /// everybody's sight and out of reach.
-fn uncover_and_unmount(mount: &Mount, mounts: &[Mount]) -> rustix::io::Result<()> {
-    let is_in_sight = mountinfo::seen_at(mounts, &mount.place).is_some_and(|seen| seen.place == mount.place);
+fn uncover_and_unmount(mount: &Mount, mounts: &Mounts) -> rustix::io::Result<()> {
+    let is_in_sight = mounts.seen_at(&mount.place).is_some_and(|seen| seen.place == mount.place);
     if !is_in_sight {
         return Ok(());
     }
     let place: &OsStr = mount.place.as_os_str();
-    for _ in 0..=mountinfo::count_above(mounts, mount) {
+    for _ in 0..=mounts.count_above(mount) {
         // The guest may have been faster. Links on the way lead to places of the guest's, as all that is to be seen here.
         match unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
