@@ -59,7 +59,7 @@ fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcom
     });
     let performer = HostPerformer::new(&installation.layout, engine, images, fleet);
     let performer = Arc::new(performer.map_err(CliError::Failed)?);
-    performer.begin().map_err(CliError::Failed)?;
+    performer.begin(plan).map_err(CliError::Failed)?;
     let work = converge(plan, Arc::clone(&performer), place.session.jobs, events, place.interrupts.stop());
     // The channel closes when the work has ended and let go of its sender.
     let draw = async {
@@ -69,7 +69,7 @@ fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcom
     };
     let (outcome, ()) = place.runtime.block_on(async { tokio::join!(work, draw) });
     progress.finish();
-    performer.settle().map_err(CliError::Failed)?;
+    performer.settle(plan).map_err(CliError::Failed)?;
     Ok(outcome)
 }
 

@@ -12,7 +12,7 @@ use crate::converge::{Gate, Perform, forget};
 use crate::engine::{Engine, EngineError};
 use crate::guest::{HostKey, HostTables, Occasion, provision};
 use crate::image::Images;
-use crate::model::{Action, ContainerName, ContainerRecord, ContainerSpec, Fleet, FleetName, Step, StepFailure};
+use crate::model::{Action, ContainerName, ContainerRecord, ContainerSpec, Fleet, FleetName, Plan, Step, StepFailure};
 use crate::network;
 use crate::store::{Layout, Volumes, write_atomic, write_volatile};
 
@@ -49,19 +49,21 @@ impl HostPerformer {
         Ok(HostPerformer { engine, images, fleet, hosts, secret, host_keys, layout: layout.clone(), volumes, host })
     }
 
-    /// What comes before all steps: whatever they leave behind when they are killed can be logged in to.
-    pub fn begin(&self) -> Result<(), StepFailure> {
-        if self.fleet.containers.is_empty() {
-            return Ok(());
+    /// What comes before all steps of `plan`: whatever they leave behind when they are killed can be logged in to. Nothing is
+    /// written for those that only stop and delete, which a full disk must not keep from making room.
+    pub fn begin(&self, plan: &Plan) -> Result<(), StepFailure> {
+        if plan.steps.iter().any(|step| opens_image(&step.action)) {
+            self.images.make_usable().map_err(|error| StepFailure::from_error(&error, error.hint()))?;
         }
-        self.images.make_usable().map_err(|error| StepFailure::from_error(&error, error.hint()))?;
-        self.publish_known_hosts()
+        if plan.steps.iter().any(|step| makes_known(&step.action)) { self.publish_known_hosts() } else { Ok(()) }
     }
 
-    /// What is left to do when all steps have ended: returns when what they did would outlive a power cut.
-    pub fn settle(&self) -> Result<(), StepFailure> {
+    /// What is left to do when all steps of `plan` have ended: returns when what they did would outlive a power cut.
+    pub fn settle(&self, plan: &Plan) -> Result<(), StepFailure> {
         if self.fleet.containers.is_empty() {
             forget(&self.layout, &self.fleet.name)?;
+        } else if plan.steps.iter().any(|step| matches!(step.action, Action::Delete(_))) {
+            self.publish_known_hosts()?;
         }
         self.engine.settle().map_err(|error| engine_failure(&error))
     }
@@ -71,6 +73,9 @@ impl HostPerformer {
     fn publish_known_hosts(&self) -> Result<(), StepFailure> {
         let lines: String = self.fleet.containers.iter().map(|spec| self.known_host(spec)).collect();
         let path = self.layout.known_hosts(&self.fleet.name);
+        if fs::read(&path).is_ok_and(|found| found == lines.as_bytes()) {
+            return Ok(());
+        }
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(self.layout.fleet(&self.fleet.name));
         made.and_then(|()| write_volatile(&path, lines.as_bytes(), 0o644)).map_err(|error| StepFailure {
             chain: vec![format!("cannot write `{}`", path.display()), error.to_string()],
@@ -228,6 +233,37 @@ impl Perform for HostPerformer {
             }
         }
     }
+}
+
+/// Whether `action` mounts what a container's root file system stands on.
+fn opens_image(action: &Action) -> bool {
+    match action {
+        Action::Create(_) | Action::Configure(_) | Action::Start(_) => true,
+        Action::EnsureNetwork { .. }
+        | Action::DeleteNetwork { .. }
+        | Action::EnsureSegment { .. }
+        | Action::DeleteSegment(_)
+        | Action::SetRules(_)
+        | Action::DeleteRules { .. }
+        | Action::SetForwarding { .. }
+        | Action::RestoreForwarding(_)
+        | Action::SetNeighbours { .. }
+        | Action::RestoreNeighbours(_)
+        | Action::FetchImage { .. }
+        | Action::SetLimits(_)
+        | Action::SetLinks(_)
+        | Action::SetMounts(_)
+        // What it stands on is mounted, and has to be usable on this kernel for that.
+        | Action::Adopt(_)
+        | Action::Stop { .. }
+        | Action::Delete(_)
+        | Action::DeleteVolume(_) => false,
+    }
+}
+
+/// Whether by `action` a container is to be reached that was not, or by another name or address.
+fn makes_known(action: &Action) -> bool {
+    opens_image(action) || matches!(action, Action::SetLinks(_))
 }
 
 /// Does `work`, which blocks, beside the runtime's own threads.

@@ -37,9 +37,11 @@ fn write_draft(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(PathBuf, Fil
 
 /// Removes what a killed writer of `path` left beside it.
 pub fn discard_draft(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{NotADirectory, NotFound, ReadOnlyFilesystem};
     match fs::remove_file(draft_of(path)?) {
-        // What should be a directory may be a file of somebody else.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+        // What should be a directory may be a file of somebody else. Where nothing can be written any more, the kernel says
+        // so of a file that is not there, too (unlink(2)); and one that is there is nobody's all the same.
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | ReadOnlyFilesystem) => Ok(()),
         other => other,
     }
 }

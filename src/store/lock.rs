@@ -64,9 +64,8 @@ impl HostLock {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        file.set_len(0).map_err(io_error)?;
-        file.rewind().map_err(io_error)?;
-        file.write_all(whoami.as_bytes()).map_err(io_error)?;
+        // Only words, for which a full disk may have no room: what is to be stopped is stopped all the same.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(whoami.as_bytes()));
         Ok(HostLock { file })
     }
 
@@ -88,7 +87,11 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o711).create(parent)?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    match OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path) {
+        // Whoever may read it may lock it (flock(2)).
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+        opened => opened,
+    }
 }
 
 #[cfg(test)]

@@ -325,5 +325,9 @@ fn cleanup(machine: &Machine) -> io::Result<()> {
     for link in machine.record.spec.links.iter().filter(|link| link.way == LinkWay::Bridge) {
         await_removal(&link.host_name)?;
     }
-    remove_tree(machine.paths.run())
+    match remove_tree(machine.paths.run()) {
+        // What has to stay tells of processes that have ended, and is not taken for others.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        other => other,
+    }
 }

@@ -25,8 +25,9 @@ pub(super) fn stop(machine: &Machine, timeout: Duration) -> io::Result<()> {
     let watched = RunFile::load_watched(&machine.paths.run_state())?;
     let monitor = watched.map(|state| state.monitor.open()).transpose()?.flatten();
     if let Some(monitor) = &monitor {
-        // If this process is killed, whoever comes next knows that the init's days are numbered. It goes with the rest.
-        write_volatile(&machine.paths.stopping(), &[], 0o600)?;
+        // If this process is killed, whoever comes next knows that the init's days are numbered. It goes with the rest. A
+        // disk that takes nothing more does not keep a guest from being stopped.
+        let _ = write_volatile(&machine.paths.stopping(), &[], 0o600);
         stop_sign::give(monitor)?;
     }
     // Only now is it certain which init is the last: an earlier one may just be followed by another.
