@@ -94,6 +94,41 @@ fn what_is_signed_by_the_key_is_used_in_either_form() {
 }
 
 #[test]
+fn what_was_stored_without_a_signature_is_not_used_where_a_key_is_named() {
+    let (tree, signer) = (Tree::with_build(Forms::Both), Signer::new());
+    let server = Server::new(&tree.path());
+    let world = World::new();
+    let with_key = fleet(&server, 133);
+    world.write(&with_key.replace(", key: key.gpg", "")).fleet(&["image", "pull"]).expect(0);
+    let key = world.dir.path().join("key.gpg");
+    signer.export(&key, &[]);
+    world.write(&with_key);
+    let lock = world.dir.path().join("fleet.lock");
+    let refused = world.fleet(&["apply", "-y"]).expect(1).stderr;
+    assert!(refused.contains("the server has no signature of it") && !lock.exists(), "{refused}");
+
+    // Verified now, it is what the store has, and that is told of it from then on.
+    signer.sign(&tree, Form::Clear);
+    server.requests();
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(server.requests(), ["streams/v1/index.sjson", "streams/v1/images.sjson"]);
+    assert_eq!(world.sh("ss", "cat /etc/build"), "1\n");
+    assert!(!fs::read_to_string(&lock).expect("it is written").contains("signed_by"));
+    fs::remove_file(&lock).expect("removed");
+    assert_eq!(world.changes(), 0);
+    world.destroy();
+    world.fleet(&["apply", "-y"]).expect(0);
+    assert_eq!(server.requests(), [""; 0]);
+    world.destroy();
+    fs::remove_file(&lock).expect("removed");
+
+    // By somebody else it is not.
+    Signer::new().export(&key, &[]);
+    let refused = world.fleet(&["apply", "-y"]).expect(1).stderr;
+    assert!(refused.contains("it has no good signature by"), "{refused}");
+}
+
+#[test]
 fn what_is_tampered_with_or_signed_by_somebody_else_is_not_used() {
     let (tree, signer) = (Tree::with_build(Forms::Both), Signer::new());
     let server = Server::new(&tree.path());

@@ -65,8 +65,8 @@ use self::streams::NoBuild;
 use self::tree::Limits;
 use self::turn::Turn;
 use crate::model::{
-    Bootstrap, Build, Distro, ImageDigest, ImageLimits, ImageNews, ImageSource, ImageState, SigningKeys, Startable,
-    Transfer,
+    Bootstrap, Build, Distro, ImageDigest, ImageLimits, ImageNews, ImageSource, ImageState, SigningKey, SigningKeys,
+    Startable, Transfer,
 };
 use crate::store::Layout;
 
@@ -132,7 +132,7 @@ impl Images {
             ImageSource::File { path, sha256 } => source::locate_file(path, sha256.is_some())
                 .and_then(|located| located.digest(sha256.as_deref(), &self.digests())),
             ImageSource::Https { sha256, .. } => Ok(ImageDigest(sha256.clone())),
-            ImageSource::Distro(distro) => return self.kept_state(distro),
+            ImageSource::Distro(distro) => return self.observe_kept(distro, &BTreeSet::new(), None),
             ImageSource::Bootstrap(request) => {
                 let digest = bootstrap::digest(request);
                 // What is there needs nobody who could make it.
@@ -157,24 +157,39 @@ impl Images {
         }
     }
 
-    fn kept_state(&self, distro: &Distro) -> ImageState {
-        match self.kept(distro, None) {
-            Some(digest) => ImageState::Stored(digest),
-            None => Unavailable::new("the image store has no build of it", "run `fleet apply`").into(),
+    /// What `distro` is by the builds that the store has: the newest of those in `held`, which containers of a fleet that it is
+    /// asked for stand on, or else of all. Of a server that has a `key` only those are taken that were verified with it.
+    #[must_use]
+    pub fn observe_kept(&self, distro: &Distro, held: &BTreeSet<ImageDigest>, key: Option<&SigningKey>) -> ImageState {
+        let signed_by = key.map(streams::fingerprint);
+        let images: Vec<ImageRecord> = store::list(&self.layout).unwrap_or_default();
+        let newest = |fits: &dyn Fn(&ImageRecord) -> bool| {
+            let is_signed = |record: &ImageRecord| {
+                signed_by.is_none() || record.build.as_ref().is_some_and(|build| build.signed_by == signed_by)
+            };
+            let builds = images.iter().filter(|record| is_signed(record) && fits(record));
+            builds.max_by_key(|record| (record.build.as_ref().map(|build| &build.serial), &record.digest))
+        };
+        // What a container stands on was found under its own name once, whatever the store calls it.
+        let kept = newest(&|record| held.contains(&record.digest))
+            .or_else(|| newest(&|record| record.build.as_ref().is_some_and(|build| build.is_of(distro))));
+        match (kept, key) {
+            (Some(record), _) => ImageState::Stored(record.digest.clone()),
+            (None, None) => Unavailable::new("the image store has no build of it", "run `fleet apply`").into(),
+            (None, Some(key)) => Unavailable {
+                why: format!("the image store has no build of it that `{}` has signed", key.file.display()),
+                hint: Some("run `fleet apply`".to_owned()),
+            }
+            .into(),
         }
     }
 
-    /// The newest build of `distro` that the store has, of those in `among` if that is given.
+    /// What the build `build`, which its server offers now, is to the store. If that has it already, it takes note of who
+    /// vouches for it now; who may not write there asks the server again the next time.
     #[must_use]
-    pub fn kept(&self, distro: &Distro, among: Option<&BTreeSet<ImageDigest>>) -> Option<ImageDigest> {
-        let images = store::list(&self.layout).unwrap_or_default();
-        let builds = images.into_iter().filter_map(|record| {
-            // What a container stands on was found under its own name once, whatever the store calls it.
-            let is_of = || record.build.as_ref().is_some_and(|build| build.is_of(distro));
-            let fits = among.map_or_else(is_of, |among| among.contains(&record.digest));
-            fits.then(|| (record.build.map(|build| build.serial), record.digest))
-        });
-        builds.max().map(|(_, digest)| digest)
+    pub fn observe_offered(&self, build: &Build) -> ImageState {
+        let _ = store::confirm(&self.layout, build);
+        self.observe_build(build)
     }
 
     /// The newest builds of `distros`, as their servers say now, or why there is none. What the servers of `keys` say must be
@@ -212,7 +227,7 @@ impl Images {
     pub fn fetch(&self, source: &ImageSource, digest: &ImageDigest, build: Option<&Build>) -> Result<(), ImageError> {
         let _turn = Turn::take(&self.layout, digest)?;
         if store::has(&self.layout, digest) {
-            return Ok(());
+            return build.map_or(Ok(()), |build| store::confirm(&self.layout, build));
         }
         let news = |news| {
             if let Some(listener) = &self.listener {

@@ -24,7 +24,7 @@ use super::squashfs;
 use super::tree::Limits;
 use super::turn::Turn;
 use crate::model::{Build, Entrypoint, ImageDigest, ImageSource};
-use crate::store::{Layout, Lower, StoredRoot, layer_trees};
+use crate::store::{Layout, Lower, StoredRoot, layer_trees, write_atomic};
 use crate::sys::{RootDir, can_map_squashfs, mount_squashfs};
 
 /// The file with what is kept with an image.
@@ -136,8 +136,7 @@ impl ImageDraft {
         let (source, build) = (source.to_string(), build.cloned());
         let has_init = has_init(layout, &self.parts);
         let record = ImageRecord { source, digest: digest.clone(), created_at_s, bytes, build, has_init, contents };
-        let text = serde_json::to_vec_pretty(&record).expect("a record of texts and numbers has a JSON form");
-        self.draft.publish(RECORD, &text, &layout.image(digest))
+        self.draft.publish(RECORD, &text_of(&record), &layout.image(digest))
     }
 }
 
@@ -211,6 +210,23 @@ pub(super) fn record(layout: &Layout, digest: &ImageDigest) -> Result<ImageRecor
     serde_json::from_slice(&text).map_err(|error| ImageError::io("read", &path)(io::Error::from(error)))
 }
 
+/// Keeps with the stored image of `build` by whom that is signed, which was found out since it was stored; nothing to do if it
+/// is not, or if the store has no such build.
+pub(super) fn confirm(layout: &Layout, build: &Build) -> Result<(), ImageError> {
+    let digest = &build.fingerprint;
+    if build.signed_by.is_none() || !has(layout, digest) {
+        return Ok(());
+    }
+    let mut record = record(layout, digest)?;
+    let is_same = |known: &Build| known.is_of(&build.distro()) && known != build;
+    if !record.build.as_ref().is_some_and(is_same) {
+        return Ok(());
+    }
+    record.build = Some(build.clone());
+    let path = record_path(&layout.image(digest));
+    write_atomic(&path, &text_of(&record), 0o600).map_err(ImageError::io("write", &path))
+}
+
 /// Removes the images that are not in `used`, and all drafts that nobody works on. Returns the removed images.
 pub(super) fn prune(layout: &Layout, used: &[ImageDigest]) -> Result<Vec<ImageDigest>, ImageError> {
     let unused = list(layout)?.into_iter().map(|record| record.digest).filter(|it| !used.contains(it));
@@ -224,6 +240,10 @@ pub(super) fn prune(layout: &Layout, used: &[ImageDigest]) -> Result<Vec<ImageDi
     }
     draft::prune(layout, &layout.images())?;
     Ok(removed)
+}
+
+fn text_of(record: &ImageRecord) -> Vec<u8> {
+    serde_json::to_vec_pretty(record).expect("a record of texts and numbers has a JSON form")
 }
 
 fn record_path(image: &Path) -> PathBuf {

@@ -58,7 +58,10 @@ impl Lock {
             let message = format!("the pin of `{}` has a checksum that is not a SHA-256", build.distro);
             return Err(rejected(path, text, (1, 1), message));
         }
-        Ok(Lock { path, fleets: document.fleets })
+        let mut lock = Lock { path, fleets: document.fleets };
+        // Where a lock file comes from, nobody knows: that its builds are signed is not its to say.
+        lock.fleets.values_mut().for_each(|pins| unmark(pins));
+        Ok(lock)
     }
 
     /// Where it is, or would be.
@@ -75,6 +78,7 @@ impl Lock {
 
     /// Makes `pins` those of `fleet`; returns whether anything is different now.
     pub fn pin(&mut self, fleet: &FleetName, mut pins: Vec<Build>) -> bool {
+        unmark(&mut pins);
         pins.sort_by(|one, other| {
             (&one.distro, &one.arch, &one.server).cmp(&(&other.distro, &other.arch, &other.server))
         });
@@ -101,6 +105,13 @@ impl Lock {
         let document = Document { version: VERSION, fleets: self.fleets.clone() };
         let text = serde_json::to_string_pretty(&document).expect("string keys and plain values always serialise");
         Some(text + "\n")
+    }
+}
+
+/// Takes away what this host alone knows of builds.
+fn unmark(pins: &mut [Build]) {
+    for build in pins {
+        build.signed_by = None;
     }
 }
 
@@ -138,7 +149,19 @@ mod tests {
             serial: "20241101_05:24".to_owned(),
             fingerprint: ImageDigest(digit.repeat(64)),
             files: BuildFiles::Archive { metadata: file("m"), root: file("r") },
+            signed_by: None,
         }
+    }
+
+    #[test]
+    fn a_lock_file_does_not_say_who_signed_a_build() {
+        let signed = Build { signed_by: Some("f".repeat(64)), ..build("debian/12", "b") };
+        let dev = "dev".parse().expect("a name");
+        let mut lock = Lock { path: "fleet.lock".into(), fleets: BTreeMap::new() };
+        assert!(lock.pin(&dev, vec![signed.clone()]) && !lock.pin(&dev, vec![build("debian/12", "b")]));
+        lock.fleets.insert(dev.to_string(), vec![signed]);
+        let read = Lock::parse("fleet.lock".into(), lock.text().expect("pins")).expect("it is right");
+        assert_eq!(read.pins(&dev), [build("debian/12", "b")]);
     }
 
     #[test]

@@ -154,6 +154,10 @@ pub struct Build {
     pub fingerprint: ImageDigest,
     /// Its files.
     pub files: BuildFiles,
+    /// The SHA-256 of the key that signed what its server said of it, if that was verified on this host. A lock file does not
+    /// tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// What a build consists of.

@@ -2,7 +2,7 @@
 //!
 //! A distribution is a moving thing, and a container is not rebuilt because a server has something newer. So what is pinned
 //! counts first, then what containers of the fleet stand on already, then what the image store has, and only for what none
-//! of them knows is its server asked. Where that does not answer, what can be made here may stand in, which is no build and
+//! of them knows is its server asked. Of a server whose word must be signed, what was taken in without is not known. Where that does not answer, what can be made here may stand in, which is no build and
 //! never pinned. `fleet update` moves pins.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,12 +30,11 @@ pub(super) async fn observe(
     let mut unknown = Vec::new();
     for distro in fleet.distros() {
         let source = ImageSource::Distro(distro.clone());
-        let state = match fleet.pin(distro) {
-            Some(pin) => images.observe_build(&pin),
-            None => match images.kept(distro, Some(&held(fleet, containers, distro))) {
-                Some(digest) => ImageState::Stored(digest),
-                None => images.observe(&source),
-            },
+        let state = if let Some(pin) = fleet.pin(distro) {
+            images.observe_build(&pin)
+        } else {
+            let key = fleet.signing_keys.get(&distro.server);
+            images.observe_kept(distro, &held(fleet, containers, distro), key)
         };
         if matches!(state, ImageState::Unavailable { .. }) {
             unknown.push(distro.clone());
@@ -66,7 +65,7 @@ async fn asked(distros: Vec<Distro>, keys: &SigningKeys, images: &Images) -> BTr
     let keys = keys.clone();
     let resolved = tokio::task::spawn_blocking(move || Images::resolve(&distros, &keys)).await.unwrap_or_default();
     let state = |build: Result<_, ImageState>| match build {
-        Ok(build) => images.observe_build(&build),
+        Ok(build) => images.observe_offered(&build),
         Err(state) => images.unless_stored(state),
     };
     resolved.into_iter().map(|(distro, build)| (ImageSource::Distro(distro), state(build))).collect()

@@ -106,6 +106,7 @@ impl<'i> Repository<'i> {
             serial: pulled.serial.clone(),
             fingerprint: digest,
             files: BuildFiles::Layers { bytes: pulled.bytes() },
+            signed_by: None,
         })
     }
 

@@ -39,6 +39,7 @@ pub(super) fn newest(
                 serial: serial.clone(),
                 fingerprint,
                 files,
+                signed_by: None,
             });
         }
     }

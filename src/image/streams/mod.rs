@@ -14,6 +14,8 @@ mod version;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::signature::fingerprint;
+
 use self::document::{Index, Product, Products};
 use super::source::Unavailable;
 use super::web::{Web, WebError};
@@ -100,7 +102,9 @@ pub(super) fn resolve(distros: &[Distro], keys: &SigningKeys) -> BTreeMap<Distro
         let products = Web::new().map_err(StreamsError::from).and_then(|web| products(&web, server, keys.get(server)));
         for distro in wanted {
             let build = match &products {
-                Ok(products) => choose::newest(products, distro, knows_squashfs()).map_err(NoBuild::Refused),
+                Ok(products) => choose::newest(products, distro, knows_squashfs())
+                    .map(|build| Build { signed_by: keys.get(server).map(fingerprint), ..build })
+                    .map_err(NoBuild::Refused),
                 Err(error @ StreamsError::Web(WebError::Unreachable { .. })) => {
                     Err(NoBuild::Silent(unavailable(error)))
                 }

@@ -7,8 +7,10 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::{Command, Output, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use sha2::{Digest as _, Sha256};
 
 use super::{LONGEST, StreamsError, below};
+use crate::image::digest::hex;
 use crate::image::web::{Web, WebError};
 use crate::model::{SigningKey, WebUrl};
 
@@ -34,6 +36,11 @@ pub(super) fn read(web: &Web, server: &WebUrl, path: &str, key: &SigningKey) -> 
         }
         Some(signed) => verify(key, &signed?, None).map_err(unsigned),
     }
+}
+
+/// What a build that `key` vouches for is marked with.
+pub(in crate::image) fn fingerprint(key: &SigningKey) -> String {
+    hex(Sha256::new_with_prefix(&key.keyring))
 }
 
 /// Verifies `signed`, or the signature `signed` of `content`; returns what was signed, or why it is not to be trusted.
