@@ -172,7 +172,11 @@ impl Part {
                 Err(other) => return Err(other),
             };
             attempts += 1;
-            fruitless = if self.length > before { 0 } else { fruitless + 1 };
+            let needed = match error {
+                WebError::TooSlow { .. } => web.patience().least,
+                _ => 1,
+            };
+            fruitless = if self.length >= before.saturating_add(needed) { 0 } else { fruitless + 1 };
             if !error.is_passing() || fruitless >= MOST_FRUITLESS || attempts >= MOST_ATTEMPTS {
                 return Err(error.into());
             }

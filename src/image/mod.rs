@@ -26,6 +26,7 @@ mod file_hashes;
 mod format;
 mod layer_store;
 mod layers;
+mod pace;
 mod pax;
 mod registry;
 mod remote;

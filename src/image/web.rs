@@ -11,6 +11,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 
+use super::pace::{Pace, Patience};
 use super::registry::{Login, Wants, bearer};
 use crate::model::{WebUrl, is_safe_to_fetch};
 
@@ -41,6 +42,14 @@ pub enum WebError {
         /// What was read.
         url: String,
         /// Why.
+        why: String,
+    },
+    /// It comes, but too slowly to wait for it.
+    #[error("cannot read `{url}` to its end: {why}")]
+    TooSlow {
+        /// What was read.
+        url: String,
+        /// How slowly.
         why: String,
     },
     /// The server does not have it, or does not give it.
@@ -80,6 +89,7 @@ impl WebError {
                 Some("check the network and the server's address; `fleet image ls` shows what this host has")
             }
             WebError::BrokenOff { .. } => Some("run the command again: it goes on where it broke off"),
+            WebError::TooSlow { .. } => Some("run the command again later, or use another server"),
             WebError::Client(_) => Some("install the package ca-certificates"),
             WebError::Refused { .. } | WebError::UnsafeRedirect { .. } | WebError::TooLong { .. } => None,
         }
@@ -88,7 +98,7 @@ impl WebError {
     /// Whether another attempt may well succeed.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            WebError::BrokenOff { .. } | WebError::Unreachable { .. } => true,
+            WebError::BrokenOff { .. } | WebError::Unreachable { .. } | WebError::TooSlow { .. } => true,
             WebError::Refused { status, .. } => *status >= 500 || *status == 429,
             WebError::UnsafeRedirect { .. } | WebError::TooLong { .. } | WebError::Client(_) => false,
         }
@@ -105,6 +115,7 @@ pub(super) struct Web {
     local: Client,
     /// The way into a repository, for what comes from a registry.
     login: Option<Login>,
+    patience: Patience,
 }
 
 impl Web {
@@ -123,7 +134,18 @@ impl Web {
         };
         let client = builder().build().map_err(|error| failed(&error))?;
         let local = builder().no_proxy().build().map_err(|error| failed(&error))?;
-        Ok(Web { runtime, client, local, login: None })
+        Ok(Web { runtime, client, local, login: None, patience: Patience::ORDINARY })
+    }
+
+    /// The same, waiting otherwise.
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Patience) -> Web {
+        Web { patience, ..self }
+    }
+
+    /// How it waits.
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// The same for a registry, which is let in by `login`.
@@ -133,10 +155,10 @@ impl Web {
 
     /// The content of `url`, at most `limit` bytes.
     pub(super) fn read(&self, url: &WebUrl, limit: usize) -> Result<Vec<u8>, WebError> {
-        self.runtime.block_on(async {
+        self.runtime.block_on(self.patience.in_time(url, async {
             let mut response = self.ask(url, 0).await?;
             whole(&mut response, url, limit).await
-        })
+        }))
     }
 
     /// Hands the content of `url` to `sink` piece by piece, from the byte `start` on if the server can do that. `begin`
@@ -149,11 +171,13 @@ impl Web {
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.runtime.block_on(async {
-            let mut response = self.ask(url, start).await?;
+            let mut response = self.patience.in_time(url, self.ask(url, start)).await?;
             let first = first_byte(&response);
             let rest = response.content_length();
             begin(first, rest.map(|rest| first.saturating_add(rest)))?;
-            while let Some(piece) = next(&mut response, url).await? {
+            let mut pace = Pace::new(self.patience);
+            while let Some(piece) = pace.keep(url, next(&mut response, url)).await? {
+                pace.count(piece.len());
                 sink(&piece)?;
             }
             Ok(())

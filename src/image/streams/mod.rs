@@ -118,7 +118,7 @@ pub(super) fn resolve(distros: &[Distro], keys: &SigningKeys) -> BTreeMap<Distro
 
 fn unavailable(error: &StreamsError) -> Unavailable {
     let hint = match error {
-        StreamsError::Web(error @ (WebError::Unreachable { .. } | WebError::Client(_))) => {
+        StreamsError::Web(error @ (WebError::Unreachable { .. } | WebError::TooSlow { .. } | WebError::Client(_))) => {
             error.hint().map(str::to_owned)
         }
         StreamsError::Web(_) | StreamsError::Malformed { .. } => {
