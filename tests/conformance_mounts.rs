@@ -112,6 +112,22 @@ fn devices_in_a_mounted_directory_are_dead() {
     world.destroy();
 }
 
+/// What an image has, the guest's root would own.
+#[test]
+fn devices_in_the_root_file_system_are_dead() {
+    let world = World::new();
+    world.write(&two("")).fleet(&["apply"]).expect(0);
+    world.fleet(&["stop"]).expect(0);
+    let node = world.root().join("lxc/one/fs/upper/null");
+    let kind = rustix::fs::FileType::CharacterDevice;
+    let all = rustix::fs::Mode::from_raw_mode(0o666);
+    rustix::fs::mknodat(rustix::fs::CWD, &node, kind, all, rustix::fs::makedev(1, 3)).expect("we are root");
+    world.fleet(&["apply"]).expect(0);
+    let script = "test -c /null && echo there; (echo x > /null) 2>/dev/null && echo written; echo done";
+    assert_eq!(world.sh("one", script), "there\ndone\n");
+    world.destroy();
+}
+
 #[test]
 fn owners_show_as_asked_for() {
     let world = world_with_data();

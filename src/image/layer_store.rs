@@ -28,7 +28,7 @@ use super::turn::Turn;
 use super::walk::walk;
 use crate::model::ImageDigest;
 use crate::store::{Layout, layer_trees};
-use crate::sys::{Overlay, most_overlay_lowers};
+use crate::sys::{Devices, Overlay, most_overlay_lowers};
 
 /// The file with what is kept with a layer.
 const RECORD: &str = "layer.json";
@@ -214,7 +214,7 @@ pub(super) fn view(trees: &[PathBuf]) -> Result<Option<OwnedFd>, ImageError> {
         return Ok(opened.pop());
     }
     let lowers: Vec<BorrowedFd<'_>> = opened.iter().map(OwnedFd::as_fd).collect();
-    let mount = Overlay { lowers: &lowers, upper: None }.mount_aside();
+    let mount = Overlay { lowers: &lowers, upper: None, devices: Devices::Dead }.mount_aside();
     mount.map(Some).map_err(ImageError::io("stack the layers below", first))
 }
 

@@ -40,7 +40,7 @@ pub use message::{MessageSocket, Received};
 pub use mount_attributes::{
     TreeAttributes, copy_of_mount, copy_of_tree, map_ids_of_mount, set_read_only, set_tree_attributes,
 };
-pub use overlay::{Overlay, most_overlay_lowers};
+pub use overlay::{Devices, Overlay, most_overlay_lowers};
 pub use pidfd::{reaped_status, unreaped_status};
 pub use power::{GuestIds, is_not_the_guests};
 pub use process::{

@@ -27,6 +27,17 @@ pub struct Overlay<'a> {
     pub lowers: &'a [BorrowedFd<'a>],
     /// Where changes go, if there may be any: the directory for them, and one of the same mount to prepare them in.
     pub upper: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
+    /// What the device files in it are.
+    pub devices: Devices,
+}
+
+/// What device files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// Files that nobody can open.
+    Dead,
+    /// Ways to their devices, for who may go there.
+    Usable,
 }
 
 /// How a kernel is told of the layers.
@@ -119,7 +130,11 @@ impl Overlay<'_> {
         }
         fsconfig_set_string(fd, "xino", "auto")?;
         fsconfig_create(fd)?;
-        let mount = fsmount(fd, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+        let attributes = match self.devices {
+            Devices::Dead => MountAttrFlags::MOUNT_ATTR_NODEV,
+            Devices::Usable => MountAttrFlags::empty(),
+        };
+        let mount = fsmount(fd, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
         // overlayfs falls back to read-only with a word in the kernel's log alone.
         if self.upper.is_some() && fstatvfs(&mount)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
             return Err(io::Error::other("overlayfs made it read-only (the kernel's log says why)"));
@@ -177,7 +192,7 @@ mod tests {
         let here = std::env::current_dir().expect("it has one");
         for means in [Means::Descriptors, Means::Paths, Means::OnePath] {
             for upper in [None, Some((upper.as_fd(), work.as_fd()))] {
-                let mount = Overlay { lowers: &lowers, upper }.mount_by(means);
+                let mount = Overlay { lowers: &lowers, upper, devices: Devices::Dead }.mount_by(means);
                 let mount = mount.unwrap_or_else(|error| panic!("{means:?}: {error}"));
                 let read = |name: &str| {
                     let path = format!("/proc/self/fd/{}/{name}", mount.as_raw_fd());

@@ -18,7 +18,7 @@ use super::overlay::{attach_all, in_private_namespace, open_mapped, overlay_as};
 use super::start::Machine;
 use crate::model::{ID_RANGE_LENGTH, MountIds, MountSource, MountSpec};
 use crate::store::Lower;
-use crate::sys::{TreeAttributes, copy_of_mount, copy_of_tree, set_tree_attributes, user_namespace_of_one};
+use crate::sys::{Devices, TreeAttributes, copy_of_mount, copy_of_tree, set_tree_attributes, user_namespace_of_one};
 
 /// What keeps ids from being mapped.
 const NOT_MAPPABLE: &str = "its file system must support idmapped mounts, as ext4, xfs, btrfs and tmpfs do";
@@ -120,7 +120,7 @@ impl Opener<'_> {
         let layer = open_mapped(&Lower::Directory(layer), self.user_namespace)?;
         let place = stage.make_dir().step(|| "cannot make a place for the layers".to_owned())?;
         let mount = attach_all([&lower, &layer].into_iter(), Path::new(&place))
-            .and_then(|()| overlay_as(self.machine.record.root_id(), &[lower], &layer))
+            .and_then(|()| overlay_as(self.machine.record.root_id(), &[lower], &layer, Devices::Dead))
             .step(|| "cannot mount the overlay".to_owned())?;
         self.restrict(&mount, None)?;
         Ok(mount)

@@ -16,7 +16,7 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mo
 use super::failure::{StartFailure, Step as _};
 use super::paths::ContainerPaths;
 use crate::store::Lower;
-use crate::sys::{Overlay, copy_of_mount, map_ids_of_mount, mount_squashfs, set_filesystem_ids};
+use crate::sys::{Devices, Overlay, copy_of_mount, map_ids_of_mount, mount_squashfs, set_filesystem_ids};
 
 /// Mounts the root file system of a container that is about to start, detached: `lowers` and the container's own layer,
 /// their ids those of `user_namespace`, whose root is the host's `base`; a privileged container has none. The caller has
@@ -31,10 +31,13 @@ pub(super) fn mount_for_guest(
         lowers.iter().map(|lower| open_mapped(lower, user_namespace)).collect::<Result<_, _>>()?;
     let layer = open_mapped(&Lower::Directory(paths.layer()), user_namespace)?;
     let step = || "cannot mount the overlay of the root file system".to_owned();
-    match overlay_as(base, &lowers, &layer) {
+    // An image may have devices that nobody knows of, and the guest's root would own them. Who is kept to its devices may make
+    // files for them.
+    let devices = if user_namespace.is_some() { Devices::Dead } else { Devices::Usable };
+    match overlay_as(base, &lowers, &layer, devices) {
         Err(error) if wants_attached(&error) => in_private_namespace(|| {
             attach_all(lowers.iter().chain([&layer]), &paths.rootfs()).step(step)?;
-            overlay_as(base, &lowers, &layer).step(step)
+            overlay_as(base, &lowers, &layer, devices).step(step)
         }),
         mounted => mounted.step(step),
     }
@@ -66,9 +69,9 @@ pub(super) fn leave_namespace() -> io::Result<()> {
 ///
 /// overlayfs makes files in the work directory as whoever mounts. Mapped layers know no host root, so it would fall
 /// back to read-only.
-pub(super) fn overlay_as(base: u32, lowers: &[OwnedFd], layer: &OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn overlay_as(base: u32, lowers: &[OwnedFd], layer: &OwnedFd, devices: Devices) -> io::Result<OwnedFd> {
     set_filesystem_ids(base)?;
-    let mounted = overlay(lowers, layer, Threads::One);
+    let mounted = overlay(lowers, layer, Threads::One, devices);
     set_filesystem_ids(0)?;
     mounted
 }
@@ -82,11 +85,11 @@ enum Threads {
     Many,
 }
 
-fn overlay(lowers: &[OwnedFd], layer: &OwnedFd, threads: Threads) -> io::Result<OwnedFd> {
+fn overlay(lowers: &[OwnedFd], layer: &OwnedFd, threads: Threads, devices: Devices) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let (upper, work) = (openat(layer, "upper", flags, Mode::empty())?, openat(layer, "work", flags, Mode::empty())?);
     let lowers: Vec<BorrowedFd<'_>> = lowers.iter().map(OwnedFd::as_fd).collect();
-    let overlay = Overlay { lowers: &lowers, upper: Some((upper.as_fd(), work.as_fd())) };
+    let overlay = Overlay { lowers: &lowers, upper: Some((upper.as_fd(), work.as_fd())), devices };
     match threads {
         Threads::One => overlay.mount(),
         Threads::Many => overlay.mount_aside(),
@@ -136,9 +139,9 @@ pub(super) fn mount_layers(lowers: &[Lower], layer: &Path, place: &Path) -> io::
     let in_namespace = || {
         leave_namespace()?;
         attach_all(lowers.iter().chain([&layer]), place)?;
-        overlay(&lowers, &layer, Threads::One)
+        overlay(&lowers, &layer, Threads::One, Devices::Dead)
     };
-    match overlay(&lowers, &layer, Threads::Many) {
+    match overlay(&lowers, &layer, Threads::Many, Devices::Dead) {
         Err(error) if wants_attached(&error) => thread::scope(|scope| {
             let thread = thread::Builder::new().spawn_scoped(scope, in_namespace)?;
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
