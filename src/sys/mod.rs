@@ -18,6 +18,7 @@ mod pidfd;
 mod power;
 mod process;
 mod pty;
+mod read;
 mod rootdir;
 mod seccomp;
 mod squashfs;

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use rustix::fs::{self as rfs, AtFlags, Mode, OFlags, ResolveFlags};
 
-use super::rootdir::{FileKind, RootDir, WITHOUT_LINKS, read_whole};
+use super::read::read_whole;
+use super::rootdir::{FileKind, RootDir, WITHOUT_LINKS};
 
 /// The ids of a guest's users and groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
@@ -16,9 +16,6 @@ use rustix::fs::{self as rfs, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
 use super::power::GuestIds;
 use super::walk::{check_ordinary, open_by_steps};
-
-/// The largest file that is read from a tree, in bytes: nothing that fleet reads comes near it.
-const LARGEST_READ: u64 = 16 << 20;
 
 /// What a name in a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,30 +150,6 @@ impl RootDir {
     /// What `path` leads to, links followed; `None` if that is absent.
     pub fn metadata_followed(&self, path: &Path) -> io::Result<Option<Metadata>> {
         absent_is_none(self.open_at(path, OFlags::PATH).and_then(|fd| self.stat(&fd)))
-    }
-
-    /// The content of the regular file that `path` leads to; `None` if it is absent. More than 16 MiB is an error.
-    pub fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        self.open_file(path)?.map(read_whole).transpose()
-    }
-
-    /// No more than the first `length` bytes of it.
-    pub fn read_start(&self, path: &Path, length: u64) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = self.open_file(path)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
-    }
-
-    /// Opens the regular file that `path` leads to for reading; `None` if it is absent.
-    pub(super) fn open_file(&self, path: &Path) -> io::Result<Option<File>> {
-        // O_NONBLOCK: opening a pipe of the guest's making must not wait for a writer.
-        let opened = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
-        let Some(fd) = absent_is_none(opened)? else { return Ok(None) };
-        if self.stat(&fd)?.kind != FileKind::File {
-            return Err(io::Error::other("not a regular file"));
-        }
-        Ok(Some(fd.into()))
     }
 
     /// Where `path` leads inside the tree, links followed, as an absolute path of the guest; `None` if absent.
@@ -323,15 +296,6 @@ impl RootDir {
     }
 }
 
-pub(super) fn read_whole(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(LARGEST_READ + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_READ {
-        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-    }
-    Ok(bytes)
-}
-
 fn draft_name(name: &OsString) -> OsString {
     let mut draft = OsString::from(".");
     draft.push(name);
@@ -411,20 +375,6 @@ mod tests {
         root.create_dir_all(Path::new("/lib/a/b"), 0o750, uid, gid).expect("made");
         assert_eq!(std::fs::metadata(top.join("usr/a/b")).expect("it is there").mode() & 0o7777, 0o750);
         assert_eq!(root.canonical(Path::new("/lib/a")).expect("resolved"), Some(PathBuf::from("/usr/a")));
-    }
-
-    #[test]
-    fn a_pipe_is_refused_at_once() {
-        let (dir, root) = tree();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            dir.path().join("root/passwd"),
-            rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )
-        .expect("a pipe");
-        assert_eq!(root.read(Path::new("passwd")).expect_err("refused").to_string(), "not a regular file");
     }
 
     #[test]
