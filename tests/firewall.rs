@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::process::Command;
 
-use fleet::model::{BRIDGE_GROUP, Chain, Chains, Hook, IpFamily, NetworkName, Protocol, Rule, TableState};
+use fleet::model::{BRIDGE_GROUP, Chain, Chains, Hook, IpFamily, NetworkName, Protocol, Refusal, Rule, TableState};
 use fleet::network::{read_firewall, write_chains};
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
@@ -177,6 +177,75 @@ fn a_chain_that_drops_what_goes_through_is_seen() {
             "flush ruleset; add table ip6 f; add chain ip6 f FORWARD { type filter hook forward priority 0; policy drop; }",
         ]);
         assert_eq!((barrier().name.as_str(), barrier().family), ("ip6 f FORWARD", Some(IpFamily::Ipv6)));
+    });
+}
+
+/// The chains of firewalld, as far as they are about what goes through, with that default zone.
+fn firewalld(default: &str) -> String {
+    format!(
+        "table inet firewalld {{
+            chain filter_FORWARD {{
+                type filter hook forward priority filter + 10; policy accept;
+                ct state {{ established, related }} accept
+                ct status dnat accept
+                iifname \"lo\" accept
+                ct state invalid drop
+                jump filter_FORWARD_ZONES
+                reject with icmpx admin-prohibited
+            }}
+            chain filter_FORWARD_ZONES {{
+                iifname \"eth0\" goto filter_FWD_public
+                goto filter_FWD_{default}
+            }}
+            chain filter_FWD_public {{
+                jump filter_FWD_public_allow
+                counter reject with icmpx admin-prohibited
+            }}
+            chain filter_FWD_public_allow {{
+                oifname \"eth0\" accept
+            }}
+            chain filter_FWD_trusted {{
+                jump filter_FWD_trusted_stage2
+            }}
+            chain filter_FWD_trusted_stage2 {{
+                oifname \"eth0\" jump filter_FWD_trusted_to_public
+                jump filter_FWD_trusted_to_public
+            }}
+            chain filter_FWD_trusted_to_public {{
+                accept
+            }}
+        }}"
+    )
+}
+
+#[test]
+fn a_chain_whose_last_rule_refuses_the_rest_is_seen_unless_its_rules_accept_a_link() {
+    in_an_empty_network(|| {
+        write_chains("", "dev", &NetworkName::default(), &chains("dev")).expect("written");
+        nft(&[&firewalld("public")]);
+        let barriers = || read_firewall("").expect("read").barriers;
+        assert_eq!(
+            barriers().iter().map(|one| (one.name.as_str(), one.refusal)).collect::<Vec<_>>(),
+            [("inet firewalld filter_FORWARD", Refusal::LastRule)]
+        );
+        let is_open = || ["fb0", "fb1", "eth0"].map(|link| barriers()[0].is_open_for(link));
+        assert_eq!(is_open(), [false; 3]);
+        // As `firewall-cmd --zone=trusted --add-interface=fb0` does.
+        nft(&["insert rule inet firewalld filter_FORWARD_ZONES iifname fb0 goto filter_FWD_trusted"]);
+        assert_eq!(is_open(), [true, false, false]);
+        nft(&["insert rule inet firewalld filter_FORWARD iifname fb* counter accept"]);
+        assert_eq!(is_open(), [true, true, false]);
+        // Where whoever is not named is trusted, nobody is kept out.
+        nft(&["delete table inet firewalld"]);
+        nft(&[&firewalld("trusted")]);
+        assert_eq!(barriers(), []);
+        nft(&["delete table inet firewalld; add table ip f"]);
+        nft(&[
+            "add chain ip f FORWARD { type filter hook forward priority 0; }; add rule ip f FORWARD tcp dport 1 drop",
+        ]);
+        assert_eq!(barriers(), []);
+        nft(&["add rule ip f FORWARD drop"]);
+        assert_eq!(barriers().len(), 1);
     });
 }
 

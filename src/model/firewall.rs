@@ -77,7 +77,7 @@ pub struct Firewall {
     pub chains: Chains,
     /// Whether fleets of another root have rules.
     pub is_shared: bool,
-    /// Chains of others that drop all that goes through the host unless they know it.
+    /// Chains of others that refuse all that goes through the host unless they know it.
     pub barriers: Vec<Barrier>,
 }
 
@@ -95,17 +95,28 @@ pub enum TableState {
     Unavailable(String),
 }
 
-/// A chain of somebody else that drops what goes through the host, unless a rule of it knows better.
+/// A chain of somebody else that refuses what goes through the host, unless a rule of it knows better.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Barrier {
     /// Family, table and chain, as nft(8) would say it: `ip filter FORWARD`.
     pub name: String,
+    /// What of it refuses the rest.
+    pub refusal: Refusal,
     /// The packets that it sees; all of them if none is given.
     pub family: Option<IpFamily>,
     /// Links, or beginnings of their names, of which it accepts all that comes in.
     pub accepts_from: Vec<String>,
     /// Links, or beginnings of their names, of which it accepts all that leaves.
     pub accepts_to: Vec<String>,
+}
+
+/// What of a chain refuses what its rules do not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its policy, as Docker and ufw have it.
+    Policy,
+    /// Its last rule, as firewalld has it.
+    LastRule,
 }
 
 impl Barrier {
@@ -141,6 +152,7 @@ mod tests {
     fn a_barrier_is_open_where_both_ways_are() {
         let mut barrier = Barrier {
             name: "ip filter FORWARD".to_owned(),
+            refusal: Refusal::Policy,
             family: Some(IpFamily::Ipv4),
             accepts_from: vec!["fb*".to_owned()],
             accepts_to: vec![],

@@ -47,7 +47,7 @@ pub use distro::{
 };
 pub use ending::{Ending, LastExit};
 pub use entrypoint::{Entrypoint, StopSignal, StopSignalError};
-pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, TableState};
+pub use firewall::{Barrier, Chain, Chains, Firewall, Hook, Refusal, TableState};
 pub use fleet::{EngineKind, Fleet, SigningKey, SigningKeys};
 pub use guest::{GuestSpec, HostEntry, Member, UserSpec, host_table, hosts_digest};
 pub use guest_link::{GuestLink, GuestNetwork, LOOPBACK, LinkFault};

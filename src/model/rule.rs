@@ -47,7 +47,11 @@ pub enum Expression {
     Masquerade,
     /// Look for no connection that it belongs to.
     Untracked,
-    /// Something that fleet never writes, by its name in the kernel.
+    /// Look at the rules of that chain, and come back. Fleet never writes it, nor what follows.
+    Jump(String),
+    /// Look at the rules of that chain instead of what is left of this one's.
+    GoTo(String),
+    /// Something else, by its name in the kernel.
     Other(String),
 }
 

@@ -4,8 +4,8 @@ use ipnet::IpNet;
 
 use super::steps::Draft;
 use crate::model::{
-    Action, Conflict, ContainerName, ContainerRecord, FleetName, Host, ID_RANGE_LENGTH, ImageSource, ImageState,
-    Listener, NetworkName, NetworkSpec, OuterNetwork, PortForward, Segment, TableState,
+    Action, Barrier, Conflict, ContainerName, ContainerRecord, FleetName, Host, ID_RANGE_LENGTH, ImageSource,
+    ImageState, Listener, NetworkName, NetworkSpec, OuterNetwork, PortForward, Refusal, Segment, TableState,
 };
 
 const OTHER_NAME: &str = "choose another name, or set `prefix:` in the fleet file";
@@ -133,9 +133,14 @@ pub(super) fn table(table: &TableState) -> Option<Conflict> {
     Some(Conflict { target: "host".to_owned(), message, hint })
 }
 
-/// The chain `barrier` of somebody else drops what goes through the host.
-pub(super) fn barrier(bridge: &str, barrier: &str) -> Conflict {
-    let open = match barrier {
+/// The chain `barrier` of somebody else refuses what goes through the host.
+pub(super) fn barrier(bridge: &str, barrier: &Barrier) -> Conflict {
+    let Barrier { name: barrier, refusal, .. } = barrier;
+    let words = match refusal {
+        Refusal::Policy => "drops what containers send and get: its policy is drop",
+        Refusal::LastRule => "refuses what containers send and get: its last rule lets nothing else through",
+    };
+    let open = match barrier.as_str() {
         // Docker keeps this chain for others and leads to it first.
         "ip filter FORWARD" => format!(
             "run `iptables -I FORWARD -i {bridge} -j ACCEPT` and `iptables -I FORWARD -o {bridge} -j ACCEPT` \
@@ -145,13 +150,18 @@ pub(super) fn barrier(bridge: &str, barrier: &str) -> Conflict {
             "run `ip6tables -I FORWARD -i {bridge} -j ACCEPT` and `ip6tables -I FORWARD -o {bridge} -j ACCEPT` \
              (with Docker `DOCKER-USER` instead of `FORWARD`)"
         ),
+        // What is not in its own words goes when it loads its rules anew.
+        firewalld if firewalld.starts_with("inet firewalld ") => format!(
+            "run `firewall-cmd --zone=trusted --add-interface={bridge}`, and for the next start of firewalld \
+             `firewall-cmd --permanent --zone=trusted --add-interface={bridge}`"
+        ),
         _ => format!(
             "run `nft insert rule {barrier} iifname {bridge} accept` and `nft insert rule {barrier} oifname {bridge} accept`"
         ),
     };
     Conflict {
         target: bridge.to_owned(),
-        message: format!("the host's chain `{barrier}` drops what containers send and get: its policy is drop"),
+        message: format!("the host's chain `{barrier}` {words}"),
         hint: format!("{open}, or keep them inside with `network: {{egress: none}}` and no `ports`"),
     }
 }

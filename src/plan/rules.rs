@@ -297,7 +297,7 @@ pub(super) fn check(scene: &Scene, draft: &mut Draft) {
         for bridge in std::iter::once(network.bridge.clone()).chain(segments) {
             for barrier in scene.host.firewall.barriers.iter().filter(|barrier| !barrier.is_open_for(&bridge)) {
                 if families().any(|family| barrier.family.is_none_or(|only| only == family)) {
-                    draft.refuse(conflict::barrier(&bridge, &barrier.name));
+                    draft.refuse(conflict::barrier(&bridge, barrier));
                 }
             }
         }

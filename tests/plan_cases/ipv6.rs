@@ -1,6 +1,6 @@
 //! IPv6: on the bridge, in the rules, and what the host does with routers.
 
-use fleet::model::{Barrier, Fleet, IpFamily, Ipv6Use};
+use fleet::model::{Barrier, Fleet, IpFamily, Ipv6Use, Refusal};
 
 use super::{build, converged_host, one, planned};
 
@@ -116,6 +116,7 @@ fn a_chain_that_drops_ipv6_matters_where_there_is_some() {
     let mut host = build::bare_host();
     host.firewall.barriers.push(Barrier {
         name: "ip6 filter FORWARD".to_owned(),
+        refusal: Refusal::Policy,
         family: Some(IpFamily::Ipv6),
         accepts_from: vec![],
         accepts_to: vec![],

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use fleet::model::{Barrier, Chain, Egress, Fleet, Host, IpFamily, Listener, PortForward, Protocol, Rule, TableState};
+use fleet::model::{
+    Barrier, Chain, Egress, Fleet, Host, IpFamily, Listener, PortForward, Protocol, Refusal, Rule, TableState,
+};
 
 use super::{build, converged_host, one, planned};
 
@@ -127,6 +129,7 @@ fn a_port_that_something_else_has_is_refused() {
 fn a_chain_that_drops_what_goes_through_is_refused_where_it_matters() {
     let barrier = Barrier {
         name: "ip filter FORWARD".to_owned(),
+        refusal: Refusal::Policy,
         family: Some(IpFamily::Ipv4),
         accepts_from: vec![],
         accepts_to: vec![],
@@ -141,6 +144,14 @@ fn a_chain_that_drops_what_goes_through_is_refused_where_it_matters() {
     + start:a  it is new  after [network:fleet0, rules:fleet0, forwarding:net.ipv4.ip_forward, create:a]
     ! fleet0  the host's chain `ip filter FORWARD` drops what containers send and get: its policy is drop
       hint: run `iptables -I FORWARD -i fleet0 -j ACCEPT` and `iptables -I FORWARD -o fleet0 -j ACCEPT` (with Docker `DOCKER-USER` instead of `FORWARD`), or keep them inside with `network: {egress: none}` and no `ports`
+    ");
+    let zones =
+        Barrier { name: "inet firewalld filter_FORWARD".to_owned(), refusal: Refusal::LastRule, ..barrier.clone() };
+    host.firewall.barriers = vec![zones];
+    let text = planned(&one(), &host);
+    insta::assert_snapshot!(text.split_once('!').map_or("", |(_, conflict)| conflict), @r"
+    fleet0  the host's chain `inet firewalld filter_FORWARD` refuses what containers send and get: its last rule lets nothing else through
+     hint: run `firewall-cmd --zone=trusted --add-interface=fleet0`, and for the next start of firewalld `firewall-cmd --permanent --zone=trusted --add-interface=fleet0`, or keep them inside with `network: {egress: none}` and no `ports`
     ");
     let everything = Barrier { accepts_from: vec!["fleet0".to_owned()], accepts_to: vec!["fl*".to_owned()], ..barrier };
     host.firewall.barriers = vec![everything];

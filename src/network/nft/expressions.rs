@@ -20,8 +20,12 @@ const DATA: u16 = 2;
 const VALUE: u16 = 1;
 const VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
+// `NFT_JUMP` and `NFT_GOTO` of `linux/netfilter/nf_tables.h`.
+const JUMP: u32 = (-3_i32).cast_unsigned();
+const GO_TO: u32 = (-4_i32).cast_unsigned();
 /// `NFPROTO_*` of `linux/netfilter.h`.
 const FAMILY: [(IpFamily, u32); 2] = [(IpFamily::Ipv4, 2), (IpFamily::Ipv6, 10)];
 
@@ -134,6 +138,7 @@ fn write_one(list: &mut Writer, expression: &Expression) {
         Expression::Masquerade => element(list, "masq", |_| ()),
         Expression::Untracked => element(list, "notrack", |_| ()),
         // Never asked for: the kernel refuses it.
+        Expression::Jump(_) | Expression::GoTo(_) => element(list, "immediate", |_| ()),
         Expression::Other(name) => element(list, name, |_| ()),
     }
 }
@@ -210,9 +215,12 @@ fn read_one(name: &str, data: Reader<'_>) -> Option<Element> {
         }
         "cmp" if into_register => Expression::Compare(meaning(&COMPARISON, &data.number(2)?)?, value(3)?),
         "immediate" if data.number(1) == Some(VERDICT_REGISTER) => {
-            match data.nest(2)?.nest(VERDICT)?.number(VERDICT_CODE)? {
+            let verdict = data.nest(2)?.nest(VERDICT)?;
+            match verdict.number(VERDICT_CODE)? {
                 DROP => Expression::Drop,
                 ACCEPT => Expression::Accept,
+                JUMP => Expression::Jump(verdict.text(VERDICT_CHAIN)?),
+                GO_TO => Expression::GoTo(verdict.text(VERDICT_CHAIN)?),
                 _ => return None,
             }
         }
@@ -220,6 +228,8 @@ fn read_one(name: &str, data: Reader<'_>) -> Option<Element> {
         "nat" => return read_translation(data),
         "masq" if data.all().all(|(_, value)| value.iter().all(|byte| *byte == 0)) => Expression::Masquerade,
         "notrack" => Expression::Untracked,
+        // Of iptables(8), which has some of its targets as modules.
+        "target" => Expression::Other(format!("target {}", data.text(1)?)),
         _ => return None,
     };
     Some(Element::Whole(whole))

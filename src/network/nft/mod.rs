@@ -59,7 +59,7 @@ fn table_name(scope: &str) -> String {
 pub fn read_firewall(scope: &str) -> io::Result<Firewall> {
     let mut socket = FilterSocket::open()?;
     let table = table_name(scope);
-    let (state, is_shared) = match state_of(&mut socket, &table) {
+    let (state, mut ours) = match state_of(&mut socket, &table) {
         Ok(found) => found,
         // What the kernel answers that has no such subsystem.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT)) => {
@@ -68,8 +68,12 @@ pub fn read_firewall(scope: &str) -> io::Result<Firewall> {
         }
         Err(error) => return Err(error),
     };
-    let chains = if state == TableState::Ours { read_chains(&mut socket, &table)? } else { Chains::new() };
-    Ok(Firewall { table: state, chains, is_shared, barriers: barriers::read(&mut socket)? })
+    let (mut chains, is_shared) = (Chains::new(), !ours.is_empty());
+    if state == TableState::Ours {
+        chains = read_chains(&mut socket, &table)?;
+        ours.push(table);
+    }
+    Ok(Firewall { table: state, chains, is_shared, barriers: barriers::read(&mut socket, &ours)? })
 }
 
 /// Makes `chains` all that the network `network` of the fleet `fleet` has, in one transaction; the table goes with its
@@ -139,21 +143,21 @@ fn add_chain(batch: &mut Batch, table: &str, name: &str, chain: &Chain) {
     }
 }
 
-/// Whose the table `name` of the family inet is, and whether there is another of ours.
-fn state_of(socket: &mut FilterSocket, name: &str) -> io::Result<(TableState, bool)> {
-    let (mut state, mut is_shared) = (TableState::Absent, false);
+/// Whose the table `name` of the family inet is, and the others that are ours.
+fn state_of(socket: &mut FilterSocket, name: &str) -> io::Result<(TableState, Vec<String>)> {
+    let (mut state, mut others) = (TableState::Absent, Vec::new());
     for shown in socket.dump(Kind::GetTable, Some(INET), &Writer::default())? {
         let attributes = Reader(&shown.attributes);
         let is_ours = attributes.bytes(TABLE_USER_DATA).is_some_and(|data| comment_in(data) == MARK);
-        if attributes.text(TABLE_NAME).as_deref() != Some(name) {
-            is_shared |= is_ours;
-        } else if is_ours {
-            state = TableState::Ours;
-        } else {
-            state = TableState::Foreign(format!("inet {name}"));
+        let shown = attributes.text(TABLE_NAME).unwrap_or_default();
+        match (shown == name, is_ours) {
+            (true, true) => state = TableState::Ours,
+            (true, false) => state = TableState::Foreign(format!("inet {name}")),
+            (false, true) => others.push(shown),
+            (false, false) => {}
         }
     }
-    Ok((state, is_shared))
+    Ok((state, others))
 }
 
 /// The chains of our table, with their rules.
