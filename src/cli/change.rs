@@ -13,7 +13,8 @@ use super::installation::{Installation, runtime};
 use super::interrupt::Interrupts;
 use super::lock;
 use super::privilege::{fork_launcher, require_root};
-use crate::model::{Fleet, Plan, StepId};
+use crate::engine::Leftover;
+use crate::model::{Fleet, Plan, StepFailure, StepId};
 use crate::report::{self, Console, Folding, OneOrMany, PlanJson, Verbosity};
 use crate::store::HostLock;
 
@@ -41,14 +42,14 @@ pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result
         lock::refuse_making(&plans)?;
     }
     if session.console.verbosity != Verbosity::Quiet {
-        show(session.console, fleets, &plans, goal);
+        show(session.console, fleets, &plans, goal, &place.installation.leftovers);
     }
     let asked = ask(session, &plans, goal)?;
     if asked == Answer::No {
         return Err(CliError::failed("the answer was no: nothing was changed", "`--yes` agrees beforehand"));
     }
     place.interrupts.drain_from_now_on();
-    let exit = converge_all(&place, fleets, plans, goal, asked)?;
+    let exit = worse(converge_all(&place, fleets, plans, goal, asked)?, leftovers_of(&place, fleets, goal)?);
     if let Goal::Applied { locked: false } = goal {
         for (fleet, pins) in fleets.iter().zip(pins) {
             lock::write_or_warn(session, fleet, pins, &place.installation.images);
@@ -88,13 +89,16 @@ pub(super) fn refuse_conflicts(console: Console, plans: &[Plan]) -> Exit {
     Exit::Failed
 }
 
-/// Shows `plans`, those of `fleets` in the same order.
-pub(super) fn show(console: Console, fleets: &[Fleet], plans: &[Plan], goal: &Goal) {
+/// Shows `plans`, those of `fleets` in the same order. There is something to do where `leftovers` are, if nobody can.
+pub(super) fn show(console: Console, fleets: &[Fleet], plans: &[Plan], goal: &Goal, leftovers: &[Leftover]) {
     let folding = match console.verbosity {
         Verbosity::Verbose => Folding::Unfolded,
         Verbosity::Quiet | Verbosity::Normal => Folding::Folded,
     };
     for (fleet, plan) in fleets.iter().zip(plans) {
+        if plan.steps.is_empty() && leftovers.iter().any(|left| concerns(left, fleet)) {
+            continue;
+        }
         if plan.steps.is_empty() {
             console.show(|_| goal.nothing_to_do(fleet) + "\n");
             continue;
@@ -177,6 +181,31 @@ fn plan_anew(place: &Workplace<'_>, fleet: &Fleet, shown: &Plan, goal: &Goal) ->
         }
         Some(_) | None => Ok(plan),
     }
+}
+
+/// Tells what is still left of `fleets` that could not be cleared up at first: success that was not seen is not reported.
+/// Whether a container that is to run does, and one that is not does not, has been seen all the same.
+fn leftovers_of(place: &Workplace<'_>, fleets: &[Fleet], goal: &Goal) -> Result<Exit, CliError> {
+    let is_ours = |left: &Leftover| fleets.iter().any(|fleet| concerns(left, fleet));
+    match goal {
+        Goal::Started(_) | Goal::Stopped(_) => return Ok(Exit::Done),
+        Goal::Applied { .. } | Goal::Destroyed { .. } => {}
+    }
+    if !place.installation.leftovers.iter().any(is_ours) {
+        return Ok(Exit::Done);
+    }
+    let mut left = place.installation.recover()?;
+    left.retain(is_ours);
+    for Leftover { error, .. } in &left {
+        let failure = StepFailure::from_error(error, error.hint().map(ToOwned::to_owned));
+        place.session.console.error(|palette| report::failure("error", &failure, palette));
+    }
+    Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether what is left is of a container of `fleet`, or of one that it had.
+fn concerns(left: &Leftover, fleet: &Fleet) -> bool {
+    left.fleet.as_ref() == Some(&fleet.name) || fleet.containers.iter().any(|spec| spec.name.as_str() == left.name)
 }
 
 /// An interrupt says more than a failure, and that more than success.

@@ -11,9 +11,9 @@ use super::global::Session;
 use super::image_pull;
 use super::installation::{Installation, engine_failed};
 use super::privilege::require_root;
-use crate::image::{ImageError, Images, StoredImage};
-use crate::model::{Bytes, ContainerRecord, EngineKind, Ownership};
-use crate::report::{Format, table};
+use crate::image::{ImageError, Images, Pruned, StoredImage};
+use crate::model::{Bytes, ContainerRecord, EngineKind, Ownership, StepFailure};
+use crate::report::{self, Format, table};
 
 /// Look at the image store, or tidy it up
 #[derive(Debug, Args)]
@@ -169,12 +169,16 @@ fn prune(session: &Session) -> Result<Exit, CliError> {
     let _lock = take_lock(session, "image prune")?;
     let installation = Installation::read_only(&session.layout)?;
     let used = installation.engine(EngineKind::Native).images_in_use().map_err(|error| engine_failed(&error))?;
-    let removed = installation.images.prune(&used).map_err(|error| image_failed(&error))?;
+    let Pruned { removed, failures } = installation.images.prune(&used);
     for digest in &removed {
         session.console.note(&format!("{}: removed", digest.short()));
     }
+    for error in &failures {
+        let failure = StepFailure::from_error(error, error.hint());
+        session.console.error(|palette| report::failure("error", &failure, palette));
+    }
     session.console.json(&RemovedJson { removed: removed.into_iter().map(|digest| digest.0).collect() });
-    Ok(Exit::Done)
+    Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 fn image(stored: &StoredImage, records: &[ContainerRecord]) -> ImageJson {

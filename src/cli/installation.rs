@@ -7,10 +7,11 @@ use tokio::runtime::{Builder, Runtime};
 use super::error::CliError;
 use super::global::Session;
 use crate::engine::native::{Launcher, NativeEngine};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Leftover};
 use crate::image::Images;
-use crate::model::{EngineKind, Fleet, Host};
+use crate::model::{EngineKind, Fleet, Host, StepFailure};
 use crate::observe::{Reach, observe};
+use crate::report::{self, Console};
 use crate::store::{HostLock, Layout};
 
 /// The engines and the images of one installation.
@@ -19,6 +20,8 @@ pub(super) struct Installation {
     pub(super) layout: Layout,
     /// The image store.
     pub(super) images: Images,
+    /// What killed runs left, as far as it could not be cleared up.
+    pub(super) leftovers: Vec<Leftover>,
     native: Arc<NativeEngine>,
 }
 
@@ -29,23 +32,34 @@ impl Installation {
     }
 
     /// For verbs that change the host, under `lock`. Without a `launcher` nothing can be started. Clears up what
-    /// killed runs left.
+    /// killed runs left, and warns of what cannot be: it may be no affair of this command.
     pub(super) fn writable(
         session: &Session,
         launcher: Option<Launcher>,
         lock: Arc<HostLock>,
     ) -> Result<Installation, CliError> {
-        let discarded = session.layout.discard_drafts();
-        discarded.map_err(|error| CliError::io("cannot remove what a killed command left", &error))?;
+        if let Err(error) = session.layout.discard_drafts() {
+            let chain = vec!["cannot remove what a killed command left".to_owned(), error.to_string()];
+            warn(session.console, &StepFailure { chain, hint: None });
+        }
         let mut installation = Installation::new(&session.layout, launcher, Some(lock))?;
         installation.images = installation.images.within(session.image_limits);
-        installation.native.recover().map_err(|error| engine_failed(&error))?;
+        installation.leftovers = installation.recover()?;
+        for Leftover { error, .. } in &installation.leftovers {
+            warn(session.console, &StepFailure::from_error(error, error.hint().map(ToOwned::to_owned)));
+        }
         Ok(installation)
     }
 
     fn new(layout: &Layout, launcher: Option<Launcher>, lock: Option<Arc<HostLock>>) -> Result<Installation, CliError> {
         let native = NativeEngine::new(layout.clone(), launcher, lock).map_err(|error| engine_failed(&error))?;
-        Ok(Installation { layout: layout.clone(), images: Images::new(layout.clone()), native: Arc::new(native) })
+        let (images, leftovers) = (Images::new(layout.clone()), Vec::new());
+        Ok(Installation { layout: layout.clone(), images, leftovers, native: Arc::new(native) })
+    }
+
+    /// Clears up what killed runs left; returns what cannot be.
+    pub(super) fn recover(&self) -> Result<Vec<Leftover>, CliError> {
+        self.native.recover().map_err(|error| engine_failed(&error))
     }
 
     /// The engine of that kind.
@@ -62,6 +76,10 @@ impl Installation {
         let host = runtime.block_on(observed);
         host.map_err(|error| engine_failed(&error))
     }
+}
+
+fn warn(console: Console, failure: &StepFailure) {
+    console.error(|palette| report::failure("warning", failure, palette));
 }
 
 /// `error`, with its own hint.

@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, arguments: &PlanArguments) -> Result<Exit, 
     session.console.json(&OneOrMany::new(plans.iter().map(PlanJson::new).collect()));
     // The plan is the data here: a second copy for people would be noise.
     if session.console.format == Format::Text {
-        show(session.console, &fleets, &plans, &Goal::Applied { locked: false });
+        show(session.console, &fleets, &plans, &Goal::Applied { locked: false }, &[]);
     }
     Ok(if plans.iter().all(|plan| plan.steps.is_empty()) { Exit::Done } else { Exit::Changes })
 }

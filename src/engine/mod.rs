@@ -5,7 +5,7 @@
 
 pub mod native;
 
-use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState, ImageDigest};
+use crate::model::{ContainerName, ContainerRecord, ContainerSpec, ContainerState, FleetName, ImageDigest};
 use crate::sys::RootDir;
 
 /// An operation of an engine that failed: what, on what, and why.
@@ -44,6 +44,17 @@ impl EngineError {
     }
 }
 
+/// Something that a killed run left of a container and that cannot be cleared up.
+#[derive(Debug)]
+pub struct Leftover {
+    /// The container.
+    pub name: String,
+    /// Its fleet, if its record still tells.
+    pub fleet: Option<FleetName>,
+    /// Why it cannot.
+    pub error: EngineError,
+}
+
 /// Work on a container's root file system.
 pub type WithRoot<'a> = dyn FnMut(&RootDir) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + 'a;
 
@@ -65,8 +76,9 @@ pub trait Engine: Send + Sync {
     /// What this host lacks to run `containers`: what is missing, and the fix. Empty on a capable host.
     fn lacks(&self, containers: &[ContainerSpec]) -> Vec<(String, String)>;
 
-    /// Clears up what killed runs left and nobody owns. Called with the host's lock held, before observing.
-    fn recover(&self) -> Result<(), EngineError>;
+    /// Clears up what killed runs left and nobody owns, as far as it can be; returns what cannot. Called with the host's
+    /// lock held, before observing.
+    fn recover(&self) -> Result<Vec<Leftover>, EngineError>;
 
     /// Makes the container's directory with an empty writable layer over its image, which is in the store. It is no
     /// container, and nobody sees it, until [`Engine::record`] has been called.

@@ -255,11 +255,13 @@ pub(super) fn prune(downloads: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
+    let remove = |path: &Path| match File::open(path)?.try_lock() {
+        Ok(()) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    let mut outcome = Ok(());
     for entry in entries {
-        let path = entry?.path();
-        if File::open(&path)?.try_lock().is_ok() {
-            fs::remove_file(&path)?;
-        }
+        outcome = outcome.and(remove(&entry?.path()));
     }
-    Ok(())
+    outcome
 }

@@ -10,6 +10,7 @@ use std::thread;
 
 use rustix::fs as rfs;
 
+use super::Pruned;
 use super::acl;
 use super::error::ImageError;
 use super::turn::Turn;
@@ -39,7 +40,8 @@ impl Draft {
     /// `name`.
     pub(super) fn begin(layout: &Layout, shelf: &Path, name: &str) -> Result<Draft, ImageError> {
         open_shelf(layout, shelf).map_err(ImageError::io("make", shelf))?;
-        discard(shelf, &format!("{DRAFT}{name}-"))?;
+        // What cannot be removed is in nobody's way, and `prune` tells of it.
+        let _ = discard(shelf, &format!("{DRAFT}{name}-"));
         let path = shelf.join(draft_name(name));
         let made = DirBuilder::new().mode(0o755).create(&path).and_then(|()| File::open(&path));
         Ok(Draft { opened: made.map_err(ImageError::io("make", &path))?, path })
@@ -102,11 +104,11 @@ impl Drop for Draft {
 }
 
 /// Removes all drafts in `shelf` that nobody works on.
-pub(super) fn prune(layout: &Layout, shelf: &Path) -> Result<(), ImageError> {
+pub(super) fn prune(layout: &Layout, shelf: &Path, pruned: &mut Pruned) -> Result<(), ImageError> {
     for name in names(shelf)?.into_iter().filter(|name| name.starts_with(DRAFT)) {
         let what = name.trim_start_matches(DRAFT).split('-').next().unwrap_or_default();
         if let Some(_turn) = Turn::try_take(layout, &ImageDigest(what.to_owned()))? {
-            discard(shelf, &name)?;
+            pruned.note(discard(shelf, &name));
         }
     }
     Ok(())
@@ -140,17 +142,18 @@ pub(super) fn names(shelf: &Path) -> Result<Vec<String>, ImageError> {
 
 /// Removes what killed processes left under names that begin with `prefix`.
 fn discard(shelf: &Path, prefix: &str) -> Result<(), ImageError> {
+    let mut outcome = Ok(());
     for name in names(shelf)?.into_iter().filter(|name| name.starts_with(prefix)) {
         let path = shelf.join(name);
         let removed = if path.is_dir() { remove_tree(&path) } else { fs::remove_file(&path) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ImageError::io("remove", &path)(error));
+                outcome = outcome.and(Err(ImageError::io("remove", &path)(error)));
             }
             Ok(()) | Err(_) => {}
         }
     }
-    Ok(())
+    outcome
 }
 
 fn open_shelf(layout: &Layout, shelf: &Path) -> io::Result<()> {

@@ -14,6 +14,7 @@ use rustix::fs::{FileType, Mode, OFlags, open};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::Pruned;
 use super::below::{Below, Lowers};
 use super::contents::{self, Measured, Recipe};
 use super::copy;
@@ -240,7 +241,7 @@ pub(super) fn are_intact(layout: &Layout, ids: &[String]) -> Result<bool, ImageE
 }
 
 /// Removes the layers that no image of the store has and nobody holds, and all drafts that nobody works on.
-pub(super) fn prune(layout: &Layout) -> Result<(), ImageError> {
+pub(super) fn prune(layout: &Layout, pruned: &mut Pruned) -> Result<(), ImageError> {
     let shelf = layout.layers();
     let mut idle = Vec::new();
     for id in names(&shelf)? {
@@ -263,11 +264,11 @@ pub(super) fn prune(layout: &Layout) -> Result<(), ImageError> {
         needed.extend(layout.stored_root(&image.digest).layers().map_err(ImageError::io("read", &path))?);
     }
     for (id, _turn, _lock) in idle.iter().filter(|(id, ..)| !needed.contains(id)) {
-        draft::retire(&shelf.join(id))?;
+        pruned.note(draft::retire(&shelf.join(id)));
     }
     // Drafts have the turns of what they are to become.
     drop(idle);
-    draft::prune(layout, &shelf)
+    draft::prune(layout, &shelf, pruned)
 }
 
 /// Takes hold of the layer `id` in `shelf`, if it is there.

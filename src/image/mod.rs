@@ -373,15 +373,19 @@ impl Images {
         Ok(Some(found.is_some_and(|found| found.hash == noted)))
     }
 
-    /// Removes every stored image that is not in `used`, and what killed fetches left. Returns what was removed.
+    /// Removes every stored image that is not in `used`, and what killed fetches left.
     ///
     /// The caller holds the host's lock.
-    pub fn prune(&self, used: &[ImageDigest]) -> Result<Vec<ImageDigest>, ImageError> {
+    #[must_use]
+    pub fn prune(&self, used: &[ImageDigest]) -> Pruned {
         let downloads = self.layout.downloads();
-        download::prune(&downloads).map_err(ImageError::io("tidy up", &downloads))?;
-        let removed = store::prune(&self.layout, used)?;
-        layer_store::prune(&self.layout)?;
-        Ok(removed)
+        let mut pruned = Pruned::default();
+        pruned.note(download::prune(&downloads).map_err(ImageError::io("tidy up", &downloads)));
+        let done = store::prune(&self.layout, used, &mut pruned);
+        pruned.note(done);
+        let done = layer_store::prune(&self.layout, &mut pruned);
+        pruned.note(done);
+        pruned
     }
 
     fn layers(&self, digest: &ImageDigest) -> Result<Vec<String>, ImageError> {
@@ -401,6 +405,25 @@ impl Images {
 
     fn digests(&self) -> DigestCache {
         DigestCache::new(&self.layout.images())
+    }
+}
+
+/// What came of tidying up the store.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// The images that were removed.
+    pub removed: Vec<ImageDigest>,
+    /// What could not be removed, which kept nothing else.
+    pub failures: Vec<ImageError>,
+}
+
+impl Pruned {
+    /// Takes note of a failure, once: what was not removed under one name is tried again under another.
+    fn note(&mut self, done: Result<(), ImageError>) {
+        let Err(failure) = done else { return };
+        if !self.failures.iter().any(|known| known.to_string() == failure.to_string()) {
+            self.failures.push(failure);
+        }
     }
 }
 

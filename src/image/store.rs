@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::Pruned;
 use super::contents::{self, Measured, Recipe};
 use super::digest::{Hasher, hex};
 use super::draft::{self, Draft, names};
@@ -227,19 +228,18 @@ pub(super) fn confirm(layout: &Layout, build: &Build) -> Result<(), ImageError> 
     write_atomic(&path, &text_of(&record), 0o600).map_err(ImageError::io("write", &path))
 }
 
-/// Removes the images that are not in `used`, and all drafts that nobody works on. Returns the removed images.
-pub(super) fn prune(layout: &Layout, used: &[ImageDigest]) -> Result<Vec<ImageDigest>, ImageError> {
+/// Removes the images that are not in `used`, and all drafts that nobody works on.
+pub(super) fn prune(layout: &Layout, used: &[ImageDigest], pruned: &mut Pruned) -> Result<(), ImageError> {
     let unused = list(layout)?.into_iter().map(|record| record.digest).filter(|it| !used.contains(it));
-    let mut removed = Vec::new();
     for digest in unused {
         // Somebody who makes it anew would wonder.
-        if let Some(_turn) = Turn::try_take(layout, &digest)? {
-            draft::retire(&layout.image(&digest))?;
-            removed.push(digest);
+        let Some(_turn) = Turn::try_take(layout, &digest)? else { continue };
+        match draft::retire(&layout.image(&digest)) {
+            Ok(()) => pruned.removed.push(digest),
+            failed => pruned.note(failed),
         }
     }
-    draft::prune(layout, &layout.images())?;
-    Ok(removed)
+    draft::prune(layout, &layout.images(), pruned)
 }
 
 fn text_of(record: &ImageRecord) -> Vec<u8> {

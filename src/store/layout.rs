@@ -133,21 +133,24 @@ impl Layout {
         }))
     }
 
-    /// Removes what killed writers left of all files but those of containers and images. The caller holds the host's lock.
+    /// Removes what killed writers left of all files but those of containers and images. One that cannot be removed does
+    /// not keep the others; the first one's error is told. The caller holds the host's lock.
     pub fn discard_drafts(&self) -> io::Result<()> {
         let changes = IpFamily::ALL.map(|family| [self.host_changes(family), self.neighbour_changes(family)]);
-        changes.as_flattened().iter().try_for_each(|changes| discard_draft(changes.path()))?;
-        discard_draft(&self.secret())?;
+        let mut outcome = discard_draft(&self.secret());
+        for changes in changes.as_flattened() {
+            outcome = outcome.and(discard_draft(changes.path()));
+        }
         let fleets = match fs::read_dir(self.state.join("fleets")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return outcome,
             fleets => fleets?,
         };
         for fleet in fleets {
             if let Ok(name) = fleet?.file_name().to_string_lossy().parse() {
-                discard_draft(&self.known_hosts(&name))?;
+                outcome = outcome.and(discard_draft(&self.known_hosts(&name)));
             }
         }
-        Ok(())
+        outcome
     }
 
     /// The secret that SSH host keys are derived from.

@@ -71,7 +71,7 @@ use self::cgroup::{Group, Hierarchies};
 use self::paths::ContainerPaths;
 use self::run_state::RunFile;
 use self::start::Machine;
-use crate::engine::{Engine, EngineError, Prepared, WithRoot};
+use crate::engine::{Engine, EngineError, Leftover, Prepared, WithRoot};
 use crate::model::{
     ContainerName, ContainerRecord, ContainerSpec, ContainerState, Entrypoint, ImageDigest, Init, InitKind, LinkWay,
     hex, stable_hash,
@@ -120,7 +120,7 @@ impl Engine for NativeEngine {
         probe::lacks(&self.layout, &self.hierarchies, containers)
     }
 
-    fn recover(&self) -> Result<(), EngineError> {
+    fn recover(&self) -> Result<Vec<Leftover>, EngineError> {
         recover::recover(&self.layout, &self.hierarchies)
             .map_err(|error| EngineError::because("cannot clear up after an earlier run", error))
     }

@@ -34,9 +34,9 @@ impl ContainerPaths {
         if finished.record().exists() { finished } else { ContainerPaths::draft(layout, name) }
     }
 
-    /// Whether `file_name` is that of a draft.
-    pub(super) fn is_draft(file_name: &str) -> bool {
-        file_name.starts_with('.') && file_name.ends_with(DRAFT_END)
+    /// What `file_name` is the draft of, if it is one.
+    pub(super) fn name_of_draft(file_name: &str) -> Option<&str> {
+        file_name.strip_prefix('.')?.strip_suffix(DRAFT_END)
     }
 
     /// The container's directory.

@@ -227,12 +227,14 @@ impl Group {
         }
     }
 
-    /// Removes the group, whose processes are gone, from every hierarchy, with what the guest made below it.
+    /// Removes the group, whose processes are gone, from every hierarchy, with what the guest made below it. One where it
+    /// cannot be removed does not keep the others.
     pub(in crate::engine::native) fn remove(&self) -> io::Result<()> {
+        let mut outcome = Ok(());
         for dir in self.v1_dirs().chain(self.v2_dir()) {
-            remove_tree(&dir)?;
+            outcome = outcome.and(remove_tree(&dir));
         }
-        Ok(())
+        outcome
     }
 }
 
