@@ -9,10 +9,10 @@ use fleet::model::{
     IpFamily, LinkSpec, LinkState, NeighbourLimits, NetworkSpec, Ownership, Plan, RunState, StepId, host_table,
     hosts_digest,
 };
-use fleet::plan::{drift, host_drift, plan, spread};
+use fleet::plan::{Power, drift, host_drift, plan, power, spread};
 use proptest::prelude::*;
 
-use sim::random::{fleet, fleet_changed, host};
+use sim::random::{Edit, edit, fleet, fleet_changed, host};
 use sim::{World, build};
 
 proptest! {
@@ -149,6 +149,42 @@ proptest! {
         prop_assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
         assert_as_asked_for(&other, &world);
         prop_assert_eq!(plan(&other, &world.host).steps, vec![]);
+    }
+
+    #[test]
+    fn a_start_cuts_nobody_off_whatever_the_file_says_by_now(fleet in fleet(), host in host(), edit in edit(), number in 0..6_usize) {
+        let mut world = World::of(host);
+        let first = plan(&fleet, &world.host);
+        prop_assume!(first.conflicts.is_empty() && number < fleet.containers.len());
+        world.apply(&first, None);
+        let names = [fleet.containers[number].name.clone()];
+        world.apply(&power(&fleet, &world.host, &names, Power::Stop), None);
+        let before = world.clone();
+        let edited = edit.of(&fleet);
+        let start = power(&edited, &world.host, &names, Power::Start);
+        if edit == Edit::Nothing {
+            prop_assert_eq!(&start.conflicts, &vec![]);
+        }
+        let (outcome, _) = world.apply(&start, None);
+        prop_assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+        if !start.conflicts.is_empty() {
+            prop_assert_eq!(&before, &world);
+            return Ok(());
+        }
+        prop_assert!(world.in_force.contains_key(&names[0]));
+        for record in world.in_force.values().filter(|record| record.fleet == fleet.name) {
+            prop_assert_eq!(world.check_ground(record), Ok(()), "{}", record.spec.name);
+            for link in &record.spec.links {
+                let parent = &world.host.links[&link.parent];
+                prop_assert_eq!(parent.mtu, before.host.links[&link.parent].mtu);
+                prop_assert_eq!(world.host.links[&link.host_name].port, link.port);
+            }
+        }
+        let bridges = |world: &World| world.host.links.keys().filter(|name| !name.starts_with("fl-c")).cloned().collect::<Vec<_>>();
+        prop_assert_eq!(bridges(&before), bridges(&world));
+        if edit == Edit::Nothing {
+            prop_assert_eq!(plan(&fleet, &world.host).steps, vec![]);
+        }
     }
 
     #[test]

@@ -47,6 +47,16 @@ pub(super) fn incomplete_container(name: &ContainerName, why: &str) -> Conflict 
     }
 }
 
+/// The container `name` was made for another network `network` than the file has by now, if that is in it at all.
+pub(super) fn other_network(name: &ContainerName, network: &NetworkName, is_in_file: bool) -> Conflict {
+    let message = if is_in_file {
+        format!("the network `{network}` of the file is not the one that `{name}` was made for")
+    } else {
+        format!("the file has no network `{network}`, which `{name}` is on")
+    };
+    Conflict { target: name.to_string(), message, hint: "run `fleet apply`".to_owned() }
+}
+
 /// No range of host ids is left for a container.
 pub(super) fn no_ids(name: &ContainerName) -> Conflict {
     Conflict {

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::container::{Found, find};
-use super::spread::spread;
 use super::steps::Draft;
 use super::{Scene, conflict, network, rules};
-use crate::model::{Action, Consequence, ContainerName, ContainerRecord, Fleet, Host, Plan, RunState};
+use crate::model::{
+    Action, Consequence, ContainerName, ContainerRecord, ContainerSpec, Fleet, Host, LinkSpec, LinkWay, NetworkName,
+    NetworkSpec, OuterNetwork, Ownership, Plan, RunState,
+};
 
 /// What [`power`] makes of containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +22,10 @@ pub enum Power {
 /// A container of the fleet, its record, and what it does.
 type Ours<'a> = (&'a ContainerName, &'a ContainerRecord, &'a RunState);
 
-/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the network, which
-/// a start needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
+/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the networks that a start
+/// needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
 #[must_use]
 pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> Plan {
-    let fleet = &*spread(fleet, host);
     let scene = Scene::new(fleet, host);
     let mut draft = Draft::default();
     let mut ours = Vec::new();
@@ -40,8 +41,6 @@ pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> 
         Power::Start => start(&scene, &ours, &mut draft),
         Power::Stop => stop(&ours, &mut draft),
     }
-    rules::check(&scene, &mut draft);
-    network::check_parents(&scene, &mut draft);
     conflict::refuse_what_host_lacks(host, &mut draft);
     draft.finish(fleet)
 }
@@ -63,6 +62,9 @@ fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
     if stopped.is_empty() {
         return;
     }
+    let started: Vec<&ContainerSpec> = stopped.iter().map(|(_, record, ..)| &record.spec).collect();
+    let fleet = as_made(scene, &started, draft);
+    let scene = &Scene::new(&fleet, scene.host);
     let mut ground = network::ensure(scene, draft);
     rules::ensure(scene, &mut ground, draft);
     for (name, record, reason, stop) in stopped {
@@ -70,6 +72,69 @@ fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
         draft.wait(start, ground.needed_by(&record.spec));
         draft.wait(start, stop);
     }
+    rules::check(scene, draft);
+    network::check_parents(scene, draft);
+}
+
+/// The fleet as its containers were made, whatever its file says of them by now, with those of its networks that `started` are
+/// on. A record does not say what a network is like, so that is the file's word, unless some container was made for another
+/// one: to make that network what the file says would cut the container off, and is for an apply.
+fn as_made(scene: &Scene, started: &[&ContainerSpec], draft: &mut Draft) -> Fleet {
+    let Scene { fleet, .. } = scene;
+    let mut containers = made(scene);
+    let needed: BTreeSet<&NetworkName> =
+        started.iter().flat_map(|spec| &spec.links).map(|link| &link.network).collect();
+    let mut usable = BTreeSet::new();
+    for name in needed {
+        let own = fleet.network(name);
+        let outer = fleet.outer.iter().find(|outer| outer.name == *name);
+        let is_so = |link: &LinkSpec| {
+            own.is_some_and(|network| fits(network, link)) || outer.is_some_and(|outer| fits_outer(outer, link))
+        };
+        let mut members = started.iter().copied().chain(&containers);
+        match members.find(|spec| spec.link_to(name).is_some_and(|link| !is_so(link))) {
+            None => drop(usable.insert(name)),
+            Some(spec) => draft.refuse(conflict::other_network(&spec.name, name, own.is_some() || outer.is_some())),
+        }
+    }
+    for spec in &mut containers {
+        // Where they lead to is left as it is.
+        if !fleet.published_link(spec).is_some_and(|link| usable.contains(&link.network)) {
+            spec.ports.clear();
+        }
+    }
+    let networks = fleet.networks.iter().filter(|network| usable.contains(&network.name)).cloned().collect();
+    let outer = fleet.outer.iter().filter(|outer| usable.contains(&outer.name)).cloned().collect();
+    Fleet { networks, outer, containers, ..(*fleet).clone() }
+}
+
+/// The containers of the fleet that the host has, as they are recorded: in the order of the file, which the rules have, and
+/// then those beyond it.
+fn made(scene: &Scene) -> Vec<ContainerSpec> {
+    let of_file: BTreeSet<&ContainerName> = scene.fleet.containers.iter().map(|spec| &spec.name).collect();
+    let beyond = scene.host.containers.keys().filter(|name| !of_file.contains(name));
+    let names = scene.fleet.containers.iter().map(|spec| &spec.name).chain(beyond);
+    let records = names.filter_map(|name| match &scene.host.containers.get(name)?.ownership {
+        Ownership::Ours(record) if record.fleet == scene.fleet.name => Some(record.spec.clone()),
+        Ownership::Ours(_) | Ownership::Foreign => None,
+    });
+    records.collect()
+}
+
+/// Whether a container with `link` reaches the host and the other members when the network is as `network` says.
+fn fits(network: &NetworkSpec, link: &LinkSpec) -> bool {
+    let leads_there =
+        || link.parent == network.bridge || network.segments().any(|segment| segment.bridge == link.parent);
+    link.way == LinkWay::Bridge
+        && link.mtu == network.mtu
+        && link.port.isolated == network.isolated
+        && link.addresses().all(|address| network.subnets().any(|subnet| subnet == address.trunc()))
+        && link.gateways().all(|gateway| network.host_addresses().any(|host| host.addr() == gateway))
+        && leads_there()
+}
+
+fn fits_outer(outer: &OuterNetwork, link: &LinkSpec) -> bool {
+    link.way == outer.way && link.parent == outer.parent
 }
 
 fn stop(ours: &[Ours], draft: &mut Draft) {

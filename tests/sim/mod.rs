@@ -362,7 +362,7 @@ impl World {
     }
 
     /// Whether all is there that the links of `record` need.
-    fn check_ground(&self, record: &ContainerRecord) -> Result<(), String> {
+    pub(crate) fn check_ground(&self, record: &ContainerRecord) -> Result<(), String> {
         let name = &record.spec.name;
         for link in &record.spec.links {
             if !self.host.links.get(&link.parent).is_some_and(|bridge| bridge.up) {

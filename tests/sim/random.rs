@@ -223,6 +223,54 @@ impl ChangedLinks {
     }
 }
 
+/// What somebody has written into the fleet file and not applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edit {
+    Nothing,
+    Subnet,
+    Bridge,
+    Gateway,
+    Mtu,
+    Isolated,
+    NoNat,
+    NoSuchNetwork,
+    NoContainers,
+}
+
+pub(crate) fn edit() -> impl Strategy<Value = Edit> {
+    use Edit::{Bridge, Gateway, Isolated, Mtu, NoContainers, NoNat, NoSuchNetwork, Nothing, Subnet};
+    let others = [Subnet, Bridge, Gateway, Mtu, Isolated, NoNat, NoSuchNetwork, NoContainers];
+    prop_oneof![1 => Just(Nothing), 2 => proptest::sample::select(others.to_vec())]
+}
+
+impl Edit {
+    /// `fleet` as its file says then.
+    pub(crate) fn of(self, fleet: &Fleet) -> Fleet {
+        let mut edited = fleet.clone();
+        let network = &mut edited.networks[0];
+        match self {
+            Edit::Nothing => {}
+            Edit::Subnet => {
+                let other = build::network_named("other", "10.44.0.0/24");
+                (network.subnet, network.gateway) = (other.subnet, other.gateway);
+                for link in edited.containers.iter_mut().map(|spec| &mut spec.links[0]) {
+                    let last = link.address.expect("it has one").addr().octets()[3];
+                    link.address = build::link_to(network, "eth0", "", last).address;
+                    link.gateway = Some(network.gateway);
+                }
+            }
+            Edit::Bridge => "other0".clone_into(&mut network.bridge),
+            Edit::Gateway => network.gateway = [10, 42, 0, 254].into(),
+            Edit::Mtu => network.mtu = Some(1400),
+            Edit::Isolated => network.isolated = true,
+            Edit::NoNat => network.nat = !network.nat,
+            Edit::NoSuchNetwork => edited.networks.truncate(1),
+            Edit::NoContainers => edited.containers.truncate(1),
+        }
+        edited
+    }
+}
+
 /// What may be the matter with the host's packet rules.
 #[derive(Debug, Clone, Copy)]
 enum Rules {
