@@ -100,6 +100,43 @@ fn at_a_terminal_no_command_of_one_guest_writes_the_lines_of_another() {
     world.destroy();
 }
 
+#[test]
+fn a_fleet_that_fails_keeps_neither_the_others_nor_their_documents() {
+    let world = World::new();
+    let write = |name: &str, number: u8, keys: &str| {
+        let container = format!("{name}: {{distro: busybox, memory: 64MiB, stop_timeout: 3s{keys}}}");
+        let network = format!("{{subnet: 10.213.{number}.0/24, bridge: fleettest-{name}}}");
+        let text = format!("fleet: {name}\nnetwork: {network}\ncontainers: {{{container}}}\n");
+        fs::write(world.dir.path().join(format!("{name}.yaml")), text).expect("written");
+    };
+    for (name, number) in [("one", 94), ("two", 95), ("three", 96)] {
+        write(name, number, "");
+    }
+    world.fleet(&["apply", "-y", "one.yaml"]).expect(0);
+    // A guest that does not hear takes its time to stop: until then there is nothing in the way of the second fleet.
+    let pid = world.fleet(&["-f", "one.yaml", "status", "-o", "json"]).expect(0).json()["containers"][0]["pid"].clone();
+    world::host("kill", &["-STOP", &pid.to_string()]);
+    write("one", 94, ", sysctls: {net.ipv4.ip_forward: '1'}");
+    let apply = world.spawn(&["apply", "-y", "-o", "json", "one.yaml", "two.yaml", "three.yaml"]);
+    let is_stopping = world.root().join("run/containers/one/stopping");
+    eventually("it has begun", || is_stopping.exists());
+    world::host("ip", &["link", "add", "fleettest-two", "type", "bridge"]);
+    let applied = ran(&apply.wait_with_output().expect("it ends"));
+    world::host("ip", &["link", "del", "fleettest-two"]);
+    for file in ["one.yaml", "two.yaml", "three.yaml"] {
+        let state = |status: serde_json::Value| status["containers"][0]["state"].clone();
+        let expected = if file == "two.yaml" { "absent" } else { "running" };
+        assert_eq!(state(world.fleet(&["-f", file, "status", "-o", "json"]).expect(0).json()), expected, "{applied:?}");
+        world.fleet(&["destroy", "-y", file]).expect(0);
+    }
+    let documents = applied.expect(1).json();
+    let of = |number: usize, key: &str| documents[number][key].to_string();
+    assert_eq!([0, 1, 2].map(|number| of(number, "fleet")), ["\"one\"", "\"two\"", "\"three\""]);
+    assert!(of(0, "done").contains("start:one") && of(2, "done").contains("start:three"), "{documents:#}");
+    assert!(of(1, "error").contains("a link `fleettest-two` exists that is not the bridge of fleet `two`"));
+    assert_eq!((of(1, "done"), of(0, "error")), ("[]".to_owned(), "null".to_owned()));
+}
+
 /// Each waits for the other: one after the other they would wait for ever.
 #[test]
 fn a_command_in_many_containers_runs_in_all_at_once() {

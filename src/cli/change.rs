@@ -15,7 +15,7 @@ use super::lock;
 use super::privilege::{fork_launcher, require_root};
 use crate::engine::Leftover;
 use crate::model::{Fleet, Plan, StepFailure, StepId};
-use crate::report::{self, Console, Folding, OneOrMany, PlanJson, Verbosity};
+use crate::report::{self, Console, FleetOutcome, Folding, OneOrMany, PlanJson, Verbosity};
 use crate::store::HostLock;
 
 /// All that a verb needs at hand while it changes the host. The lock is held as long as this lives.
@@ -49,13 +49,13 @@ pub(super) fn change(session: &Session, fleets: &[Fleet], goal: &Goal) -> Result
         return Err(CliError::failed("the answer was no: nothing was changed", "`--yes` agrees beforehand"));
     }
     place.interrupts.drain_from_now_on();
-    let exit = worse(converge_all(&place, fleets, plans, goal, asked)?, leftovers_of(&place, fleets, goal)?);
+    let exit = converge_all(&place, fleets, plans, goal, asked);
     if let Goal::Applied { locked: false } = goal {
         for (fleet, pins) in fleets.iter().zip(pins) {
             lock::write_or_warn(session, fleet, pins, &place.installation.images);
         }
     }
-    Ok(exit)
+    Ok(worse(exit, leftovers_of(&place, fleets, goal)?))
 }
 
 impl Workplace<'_> {
@@ -141,13 +141,7 @@ fn losing(plan: &Plan) -> impl Iterator<Item = &StepId> {
 }
 
 /// Converges fleet by fleet. One that fails does not keep the others from it; an interrupt does.
-fn converge_all(
-    place: &Workplace<'_>,
-    fleets: &[Fleet],
-    plans: Vec<Plan>,
-    goal: &Goal,
-    asked: Answer,
-) -> Result<Exit, CliError> {
+fn converge_all(place: &Workplace<'_>, fleets: &[Fleet], plans: Vec<Plan>, goal: &Goal, asked: Answer) -> Exit {
     let console = place.session.console;
     let (mut documents, mut exit) = (Vec::new(), Exit::Done);
     for (index, (fleet, shown)) in fleets.iter().zip(plans).enumerate() {
@@ -156,13 +150,19 @@ fn converge_all(
             break;
         }
         // What was done for the fleets before, and whatever happened while the user thought, has changed the host.
-        let plan = if index > 0 || asked == Answer::Yes { plan_anew(place, fleet, &shown, goal)? } else { shown };
-        let (document, ended) = converge_one(place, fleet, &plan, goal)?;
+        let is_changed = index > 0 || asked == Answer::Yes;
+        let plan = if is_changed { plan_anew(place, fleet, &shown, goal) } else { Ok(shown) };
+        let (document, ended) = plan.and_then(|plan| converge_one(place, fleet, &plan, goal)).unwrap_or_else(|error| {
+            let (exit, failure) = (error.exit(), error.into_failure());
+            let subject = if fleets.len() > 1 { format!("{}: failed", fleet.name) } else { "error".to_owned() };
+            console.error(|palette| report::failure(&subject, &failure, palette));
+            (FleetOutcome::not_begun(&fleet.name, failure), exit)
+        });
         documents.push(document);
         exit = worse(exit, ended);
     }
     console.json(&OneOrMany::new(documents));
-    Ok(exit)
+    exit
 }
 
 /// The plan for the host as it is now. It may not lose more data than the one that was `shown`.

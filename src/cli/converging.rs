@@ -28,10 +28,19 @@ pub(super) fn converge_one(
         return Ok((FleetOutcome::new(plan, &Outcome::default(), None, started.elapsed()), Exit::Done));
     }
     let console = place.session.console;
-    let outcome = carry_out(place, &goal.target(fleet), plan)?;
+    let (outcome, settled) = carry_out(place, &goal.target(fleet), plan)?;
     let took = started.elapsed();
     let complete = outcome.done.len() == plan.steps.len();
-    let left = if complete { look_again(place, fleet, goal)? } else { None };
+    let looked = settled.and_then(|()| if complete { look_again(place, fleet, goal) } else { Ok(None) });
+    let left = match looked {
+        Ok(left) => left,
+        // What was done is told all the same.
+        Err(error) => {
+            let failure = error.into_failure();
+            console.error(|palette| report::failure("error", &failure, palette));
+            return Ok((FleetOutcome::new(plan, &outcome, None, took).but(failure), Exit::Failed));
+        }
+    };
     let exit = match (&left, complete) {
         (None, true) => Exit::Done,
         (None, false) if outcome.interrupted && outcome.failed.is_empty() => Exit::Interrupted,
@@ -44,8 +53,9 @@ pub(super) fn converge_one(
     Ok((FleetOutcome::new(plan, &outcome, left.as_ref(), took), exit))
 }
 
-/// Runs the steps of the plan that leads to `fleet`, drawing each event as it comes.
-fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcome, CliError> {
+/// Runs the steps of the plan that leads to `fleet`, drawing each event as it comes. What came of them, and of what is left to
+/// do behind them; an error if none of them was begun.
+fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<(Outcome, Result<(), CliError>), CliError> {
     let installation = &place.installation;
     let engine = installation.engine(fleet.engine);
     let mut progress = Progress::new(place.session.console, plan.steps.len());
@@ -69,8 +79,7 @@ fn carry_out(place: &Workplace<'_>, fleet: &Fleet, plan: &Plan) -> Result<Outcom
     };
     let (outcome, ()) = place.runtime.block_on(async { tokio::join!(work, draw) });
     progress.finish();
-    performer.settle(plan).map_err(CliError::Failed)?;
-    Ok(outcome)
+    Ok((outcome, performer.settle(plan).map_err(CliError::Failed)))
 }
 
 /// What the host still lacks after all steps succeeded.

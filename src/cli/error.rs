@@ -89,6 +89,19 @@ impl CliError {
         }
     }
 
+    /// It as a failure: of what is wrong in fleet files, the first finding.
+    pub(super) fn into_failure(self) -> StepFailure {
+        match self {
+            CliError::Rejected(files) => {
+                let finding = files.into_iter().flat_map(|file| file.findings).next();
+                let place = finding.as_ref().map(|it| format!("{}:{}:{}: ", it.file.display(), it.line, it.column));
+                let (message, hint) = finding.map(|finding| (finding.message, finding.hint)).unwrap_or_default();
+                StepFailure { chain: vec![place.unwrap_or_default() + &message], hint }
+            }
+            CliError::Usage(failure) | CliError::Failed(failure) => failure,
+        }
+    }
+
     /// The exit status that goes with it.
     pub(super) fn exit(&self) -> Exit {
         match self {

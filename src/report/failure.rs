@@ -31,14 +31,21 @@ fn indented(words: &str) -> String {
 
 /// The document that stands in for the data when a command failed before it had any.
 #[derive(Debug, Serialize)]
-pub(crate) struct FailureJson<'a> {
-    error: &'a [String],
-    hint: Option<&'a str>,
+pub(crate) struct FailureJson {
+    error: Vec<String>,
+    hint: Option<String>,
+}
+
+impl FailureJson {
+    /// `failure` as a document.
+    pub(super) fn new(failure: StepFailure) -> FailureJson {
+        FailureJson { error: failure.chain, hint: failure.hint }
+    }
 }
 
 /// `failure` as a document.
-pub(crate) fn failure_json(failure: &StepFailure) -> FailureJson<'_> {
-    FailureJson { error: &failure.chain, hint: failure.hint.as_deref() }
+pub(crate) fn failure_json(failure: &StepFailure) -> FailureJson {
+    FailureJson::new(failure.clone())
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::failure::FailureJson;
 use super::palette::{Palette, Tone};
 use super::{Folding, plan};
-use crate::model::{Outcome, Plan};
+use crate::model::{FleetName, Outcome, Plan, StepFailure};
 
 /// The document of `fleet apply`, `destroy`, `start` and `stop`.
 #[derive(Debug, Serialize)]
@@ -21,6 +22,9 @@ pub(crate) struct FleetOutcome {
     remaining: Vec<String>,
     interrupted: bool,
     seconds: f64,
+    /// What kept it from being done, or from being looked at afterwards.
+    #[serde(flatten)]
+    error: Option<FailureJson>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +54,20 @@ impl FleetOutcome {
             interrupted: outcome.interrupted,
             // To the microsecond: what is behind that is noise.
             seconds: (took.as_secs_f64() * 1e6).round() / 1e6,
+            error: None,
         }
+    }
+
+    /// Of the fleet `name`, of which nothing was begun because of `failure`.
+    pub(crate) fn not_begun(name: &FleetName, failure: StepFailure) -> FleetOutcome {
+        let plan = Plan { fleet: name.clone(), steps: Vec::new(), conflicts: Vec::new(), notes: Vec::new() };
+        FleetOutcome::new(&plan, &Outcome::default(), None, Duration::ZERO).but(failure)
+    }
+
+    /// The same, and then `failure` came.
+    #[must_use]
+    pub(crate) fn but(self, failure: StepFailure) -> FleetOutcome {
+        FleetOutcome { error: Some(FailureJson::new(failure)), ..self }
     }
 }
 
@@ -90,7 +107,7 @@ fn error(palette: Palette) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, Consequence, StepFailure};
+    use crate::model::{Action, Consequence};
     use crate::report::example::{plan_of, step};
 
     fn two_starts() -> Plan {
@@ -130,6 +147,19 @@ mod tests {
                 r#"{"fleet":"dev","changes":2,"done":["start:a"],"#,
                 r#""failed":[{"id":"start:b","error":["cannot start `b`","why"],"hint":null}],"#,
                 r#""skipped":[],"remaining":[],"interrupted":false,"seconds":0.812}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_fleet_that_was_not_begun_has_a_document_with_the_reason() {
+        let failure = StepFailure { chain: vec!["cannot read the host's network".into(), "why".into()], hint: None };
+        let document = FleetOutcome::not_begun(&two_starts().fleet, failure);
+        assert_eq!(
+            serde_json::to_string(&document).expect("it serialises"),
+            concat!(
+                r#"{"fleet":"dev","changes":0,"done":[],"failed":[],"skipped":[],"remaining":[],"interrupted":false,"#,
+                r#""seconds":0.0,"error":["cannot read the host's network","why"],"hint":null}"#
             )
         );
     }
