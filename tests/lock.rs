@@ -116,6 +116,45 @@ fn a_pinned_build_that_the_server_has_dropped_is_kept_and_used() {
 }
 
 #[test]
+fn an_update_undoes_nothing_that_others_did_while_it_asked() {
+    let (mut tree, server, world) = applied("10.211.29.0/24");
+    let path = world.dir.path().join("fleet.lock");
+    tree.add("20241102_05:24", "2", Forms::ArchiveOnly);
+    server.requests();
+    // Whoever writes the file has the directory's lock.
+    let directory = fs::File::open(world.dir.path()).expect("it is there");
+    directory.lock().expect("it can be locked");
+    let update = world.spawn(&["update"]);
+    world::eventually("it asks", || server.requests().contains(&"streams/v1/images.json".to_owned()));
+    let mut others: Value = serde_json::from_str(&lock(&world)).expect("JSON");
+    let mut other = others["fleets"]["locked"][0].clone();
+    other["distro"] = "other/1".into();
+    others["fleets"]["locked"].as_array_mut().expect("pins").push(other.clone());
+    fs::write(&path, others.to_string()).expect("written");
+    directory.unlock().expect("it is locked");
+    world::ran(&update.wait_with_output().expect("it ends")).expect(0);
+    let now: Value = serde_json::from_str(&lock(&world)).expect("JSON");
+    assert_eq!(now["fleets"]["locked"][0], other);
+    assert_eq!(now["fleets"]["locked"][1]["serial"], "20241102_05:24");
+
+    // An apply that finds a broken one behind itself says so.
+    world.write(
+        "fleet: locked\nnetwork: {subnet: 10.211.29.0/24}\ncontainers: {ll: {distro: busybox, stop_timeout: 1s}}\n",
+    );
+    // A guest that does not hear takes its time to stop.
+    world::host("kill", &["-STOP", &world.pid("ll").to_string()]);
+    let apply = world.spawn(&["apply", "-y"]);
+    let is_stopping = world.root().join("run/containers/ll/stopping");
+    world::eventually("it has begun", || is_stopping.exists());
+    fs::write(&path, "{\n<<<<<<< HEAD\n").expect("written");
+    let told = world::ran(&apply.wait_with_output().expect("it ends")).expect(0).stderr;
+    assert!(told.contains("warning: ") && told.contains("fleet.lock:2:1: this is not a lock file of fleet"), "{told}");
+    assert!(told.contains(": builds are not pinned"), "{told}");
+    fs::remove_file(&path).expect("removed");
+    world.destroy();
+}
+
+#[test]
 fn a_broken_lock_file_is_a_finding_and_stays_as_it_is() {
     let world = World::new();
     world.write("fleet: locked\nnetwork: {subnet: 10.211.22.0/24}\ncontainers: {ll: {distro: busybox}}\n");

@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::global::Session;
 use crate::image::Images;
 use crate::manifest::Lock;
-use crate::model::{Action, Build, Distro, Fleet, Host, ImageSource, ImageState, Plan, StepFailure};
+use crate::model::{Action, Build, Distro, Fleet, Host, ImageSource, ImageState, Plan};
 use crate::store::write_atomic;
 
 /// The pins of `fleet` that go with what was found on `host`: those that there are, and one for each distribution that had
@@ -35,19 +35,19 @@ fn pin(fleet: &Fleet, distro: &Distro, host: &Host, images: &Images) -> Option<B
     Some(Build { distro: distro.name.clone(), server: distro.server.clone(), ..build })
 }
 
-/// Makes `pins` those of `fleet` in its lock file, and says so.
-pub(super) fn write(session: &Session, fleet: &Fleet, pins: Vec<Build>) -> Result<(), CliError> {
+/// Makes `pins` those of `fleet` in its lock file, and says so. What others did since `fleet` was loaded stays.
+pub(super) fn write(session: &Session, fleet: &Fleet, pins: &[Build]) -> Result<(), CliError> {
     if fleet.pins == pins {
         return Ok(());
     }
-    // Others may write the sections of other fleets.
+    // Others may write at the same time.
     let directory = fleet.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed =
         |error: &io::Error| CliError::io(&format!("cannot write the lock file in `{}`", directory.display()), error);
     let directory_lock = File::open(directory).map_err(|error| failed(&error))?;
     directory_lock.lock().map_err(|error| failed(&error))?;
     let mut lock = Lock::beside(&fleet.file).map_err(|file| CliError::Rejected(vec![file]))?;
-    if !lock.pin(&fleet.name, pins) {
+    if !lock.change(&fleet.name, &fleet.pins, pins) {
         return Ok(());
     }
     let written = std::path::absolute(lock.path()).and_then(|path| match lock.text() {
@@ -63,9 +63,10 @@ pub(super) fn write(session: &Session, fleet: &Fleet, pins: Vec<Build>) -> Resul
 /// cannot be written is told, and no failure of what was done.
 pub(super) fn write_or_warn(session: &Session, fleet: &Fleet, pins: Vec<Build>, images: &Images) {
     let is_stored = |build: &Build| matches!(images.observe_build(build), ImageState::Stored(_));
-    let pins = pins.into_iter().filter(|build| fleet.pins.contains(build) || is_stored(build)).collect();
-    if let Err(CliError::Failed(StepFailure { chain, .. })) = write(session, fleet, pins) {
-        session.console.note(&format!("warning: {}: builds are not pinned", chain.join(": ")));
+    let pins: Vec<Build> = pins.into_iter().filter(|build| fleet.pins.contains(build) || is_stored(build)).collect();
+    if let Err(error) = write(session, fleet, &pins) {
+        let why = error.into_failure().chain.join(": ");
+        session.console.note(&format!("warning: {why}: builds are not pinned"));
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn update(session: &Session, arguments: &UpdateArguments) -> Result<E
             .filter(|pin| !moved.iter().any(|new| new.distro() == pin.distro() && new.arch == pin.arch));
         let pins: Vec<Build> = kept.chain(&moved).cloned().collect();
         if !moved.is_empty() {
-            lock::write(session, fleet, pins)?;
+            lock::write(session, fleet, &pins)?;
         }
         if found.iter().any(|found| found.newest.is_err()) {
             exit = Exit::Failed;

@@ -93,6 +93,24 @@ impl Lock {
         true
     }
 
+    /// Makes the same of the pins of `fleet` as somebody did who found `before` and left `after`; returns whether anything is
+    /// different now. A pin that was changed here meanwhile stays, unless theirs is of a newer build: none goes back.
+    pub fn change(&mut self, fleet: &FleetName, before: &[Build], after: &[Build]) -> bool {
+        let (mut pins, mut after) = (self.pins(fleet).to_vec(), after.to_vec());
+        unmark(&mut after);
+        for old in before.iter().filter(|old| !after.iter().any(|new| is_same_pin(new, old))) {
+            pins.retain(|pin| pin != old);
+        }
+        for new in after.iter().filter(|new| !before.contains(new)) {
+            match pins.iter_mut().find(|pin| is_same_pin(pin, new)) {
+                None => pins.push(new.clone()),
+                Some(pin) if before.contains(pin) || new.serial > pin.serial => pin.clone_from(new),
+                Some(_) => {}
+            }
+        }
+        self.pin(fleet, pins)
+    }
+
     /// What stands in the file; `None` if there is nothing to stand in it.
     ///
     /// # Panics
@@ -113,6 +131,11 @@ fn unmark(pins: &mut [Build]) {
     for build in pins {
         build.signed_by = None;
     }
+}
+
+/// Whether both are pins of one distribution.
+fn is_same_pin(one: &Build, other: &Build) -> bool {
+    (&one.distro, &one.arch, &one.server) == (&other.distro, &other.arch, &other.server)
 }
 
 fn digests(build: &Build) -> impl Iterator<Item = &str> {
@@ -180,6 +203,38 @@ mod tests {
         assert!(!read.pin(&web, vec![build("debian/12", "c")]));
         assert!(read.pin(&dev, vec![]) && read.pin(&web, vec![]));
         assert_eq!(read.text(), None);
+    }
+
+    #[test]
+    fn of_two_who_change_the_pins_at_one_time_neither_undoes_what_the_other_did() {
+        let dev = "dev".parse().expect("a name");
+        // `alpine/3.20 2, debian/12 1`: distributions with the serials of their builds.
+        let pins = |text: &str| -> Vec<Build> {
+            let words = text.split(", ").filter_map(|pin| pin.split_once(' '));
+            words.map(|(distro, serial)| Build { serial: serial.to_owned(), ..build(distro, "a") }).collect()
+        };
+        let changed = |now: &str, before: &str, after: &str| {
+            let mut lock = Lock { path: "fleet.lock".into(), fleets: BTreeMap::new() };
+            lock.pin(&dev, pins(now));
+            lock.change(&dev, &pins(before), &pins(after));
+            let left = lock.pins(&dev).iter().map(|pin| format!("{} {}", pin.distro, pin.serial));
+            left.collect::<Vec<_>>().join(", ")
+        };
+        let both = "alpine/3.20 1, debian/12 1";
+        // Nobody else did anything.
+        assert_eq!(changed(both, both, "alpine/3.20 2, debian/12 1"), "alpine/3.20 2, debian/12 1");
+        assert_eq!(changed(both, both, "alpine/3.20 1"), "alpine/3.20 1");
+        // Another one was moved, or added.
+        let moved = "alpine/3.20 1, debian/12 2";
+        assert_eq!(changed(moved, both, "alpine/3.20 2, debian/12 1"), "alpine/3.20 2, debian/12 2");
+        assert_eq!(changed(both, "alpine/3.20 1", "alpine/3.20 2"), "alpine/3.20 2, debian/12 1");
+        // The same was.
+        assert_eq!(changed("debian/12 2", "debian/12 1", "debian/12 3"), "debian/12 3");
+        assert_eq!(changed("debian/12 3", "debian/12 1", "debian/12 2"), "debian/12 3");
+        assert_eq!(changed("debian/12 3", "", "debian/12 2"), "debian/12 3");
+        // It is used no more, but somebody has just moved it; or it was taken out.
+        assert_eq!(changed("debian/12 2", "debian/12 1", ""), "debian/12 2");
+        assert_eq!(changed("", "debian/12 1", "debian/12 2"), "debian/12 2");
     }
 
     #[test]
