@@ -244,6 +244,28 @@ fn what_a_stopped_container_stands_on_is_kept() {
 }
 
 #[test]
+fn an_image_that_the_store_has_lost_is_fetched_for_what_stands_on_it() {
+    let world = World::new();
+    let fleet = |timeout: &str| {
+        format!(
+            "fleet: store\nnetwork: {{subnet: 10.211.28.0/24}}\ncontainers: {{ss: {{distro: busybox, stop_timeout: {timeout}}}}}\n"
+        )
+    };
+    world.write(&fleet("1s")).fleet(&["apply"]).expect(0);
+    world.sh("ss", "echo kept > /etc/mine");
+    for verb in ["apply", "start", "apply"] {
+        world.fleet(&["stop", "ss"]).expect(0);
+        fs::remove_dir_all(world.root().join("fleet/images")).expect("removed");
+        world.fleet(&[verb]).expect(0);
+        assert_eq!(world.sh("ss", "cat /etc/mine"), "kept\n");
+        // The last time its files are written, too.
+        world.write(&fleet("2s"));
+    }
+    assert_eq!(world.changes(), 0);
+    world.destroy();
+}
+
+#[test]
 fn a_server_that_vanishes_in_the_middle_is_said_and_the_next_goes_on() {
     let tree = Tree::with_build(Forms::ArchiveOnly);
     let server = Server::new(&tree.path());

@@ -138,7 +138,7 @@ impl<'a> Changes<'a> {
         let mounts = of(&[Remedy::SetMounts]);
         let restarts = match activity {
             Activity::Stopped => false,
-            Activity::Running(_) => !of(&[Remedy::ConfigureAndRestart, Remedy::Restart]).is_empty(),
+            Activity::Running(_) => differences.iter().any(|difference| difference.remedy.restarts()),
             // Files written while it is being started would be seen by half of it.
             Activity::Restarting => !configure.is_empty(),
         };
@@ -157,8 +157,14 @@ impl<'a> Changes<'a> {
         let limits = (!limits.is_empty()).then(|| (Action::SetLimits(next()), reason(&limits)));
         let mounts = (!mounts.is_empty()).then(|| (Action::SetMounts(next()), reason(&mounts)));
 
-        let mut last =
-            restarts.then(|| self.stop(&spec.name, record, record.spec.stop_timeout_s, &all, Consequence::Restart));
+        // Nothing is stopped before the image that it stands on is there again, should the store have lost it.
+        let fetch = self.fetches.get(&record.image).copied().filter(|_| restarts || !is_running);
+        let mut last = fetch;
+        if restarts {
+            let stop = self.stop(&spec.name, record, record.spec.stop_timeout_s, &all, Consequence::Restart);
+            self.draft.wait(stop, last);
+            last = Some(stop);
+        }
         for (action, reason) in [links, configure, limits, mounts].into_iter().flatten() {
             let sets_links = matches!(action, Action::SetLinks(_));
             let step = self.draft.add(action, reason, consequence.clone());

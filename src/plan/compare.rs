@@ -42,6 +42,23 @@ pub(super) enum Remedy {
     Adopt,
 }
 
+impl Remedy {
+    /// Whether a running container is stopped for it and started again.
+    pub(super) fn restarts(self) -> bool {
+        match self {
+            Remedy::ConfigureAndRestart | Remedy::Restart => true,
+            Remedy::Rebuild
+            | Remedy::Configure
+            | Remedy::SetLimits
+            | Remedy::SetLinks
+            | Remedy::SetLinksAndConfigure
+            | Remedy::SetMounts
+            | Remedy::Start
+            | Remedy::Adopt => false,
+        }
+    }
+}
+
 /// Everything in which the container with `record`, which does `activity`, is not what `spec` asks for.
 pub(super) fn differences(
     scene: &Scene,

@@ -1,7 +1,7 @@
 //! Judges one container: what is there under its name, and what is wrong with it.
 
 use super::compare::{self, Difference, Remedy};
-use super::{Scene, conflict};
+use super::{Scene, conflict, image};
 use crate::model::{
     Conflict, ContainerName, ContainerRecord, ContainerSpec, GuestNetwork, Limits, MountState, Ownership, RunState,
     Running,
@@ -73,12 +73,19 @@ impl Activity<'_> {
 }
 
 impl Verdict<'_> {
-    /// Whether its root file system is to be made.
-    pub(super) fn needs_image(&self) -> bool {
+    /// Whether the image of `spec`, which it is the verdict on, must be in the store: its root file system is to be made, or
+    /// that stands on this image and is to be opened. One that runs has it open, whatever became of the store.
+    pub(super) fn needs_image(&self, scene: &Scene, spec: &ContainerSpec) -> bool {
         match self {
             Verdict::Absent | Verdict::Incomplete { .. } => true,
-            Verdict::Whole { differences, .. } => {
-                differences.iter().any(|difference| difference.remedy == Remedy::Rebuild)
+            Verdict::Whole { record, activity, differences } => {
+                let has = |remedy: &dyn Fn(Remedy) -> bool| differences.iter().any(|one| remedy(one.remedy));
+                let is_opened = match activity {
+                    Activity::Stopped | Activity::Restarting => true,
+                    Activity::Running(_) => has(&Remedy::restarts),
+                };
+                let stands_on_it = || image::digest_of(scene.host, &spec.image) == Some(&record.image);
+                has(&|remedy| remedy == Remedy::Rebuild) || is_opened && stands_on_it()
             }
             Verdict::Refused(_) => false,
         }

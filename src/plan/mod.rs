@@ -47,7 +47,7 @@ pub fn plan(fleet: &Fleet, host: &Host) -> Plan {
     let mut ground = network::ensure(&scene, &mut draft);
     rules::ensure(&scene, &mut ground, &mut draft);
     neighbours::ensure(&scene, &mut ground, &mut draft);
-    let needed = judged.iter().filter(|(_, verdict)| verdict.needs_image()).map(|(spec, _)| &spec.image);
+    let needed = judged.iter().filter(|(spec, verdict)| verdict.needs_image(&scene, spec)).map(|(spec, _)| &spec.image);
     let fetches = image::fetch(host, needed, &mut draft);
     let mut changes = change::Changes::new(&scene, draft, &ground, fetches);
     for (spec, verdict) in judged {

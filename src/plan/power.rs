@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::container::{Found, find};
 use super::steps::Draft;
-use super::{Scene, conflict, network, rules};
+use super::{Scene, conflict, image, network, rules};
 use crate::model::{
     Action, Consequence, ContainerName, ContainerRecord, ContainerSpec, Fleet, Host, LinkSpec, LinkWay, NetworkName,
     NetworkSpec, OuterNetwork, Ownership, Plan, RunState,
@@ -22,8 +22,8 @@ pub enum Power {
 /// A container of the fleet, its record, and what it does.
 type Ours<'a> = (&'a ContainerName, &'a ContainerRecord, &'a RunState);
 
-/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the networks that a start
-/// needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
+/// The plan that starts or stops the containers `names` of `fleet` and changes nothing else but the networks and images that
+/// a start needs. That a stop takes a container down is what was asked for, so it has no consequence besides.
 #[must_use]
 pub fn power(fleet: &Fleet, host: &Host, names: &[ContainerName], to: Power) -> Plan {
     let scene = Scene::new(fleet, host);
@@ -67,9 +67,13 @@ fn start(scene: &Scene, ours: &[Ours], draft: &mut Draft) {
     let scene = &Scene::new(&fleet, scene.host);
     let mut ground = network::ensure(scene, draft);
     rules::ensure(scene, &mut ground, draft);
+    let has_image = |record: &&ContainerRecord| image::digest_of(scene.host, &record.spec.image) == Some(&record.image);
+    let records = stopped.iter().map(|(_, record, ..)| *record).filter(has_image);
+    let fetches = image::fetch(scene.host, records.map(|record| &record.spec.image), draft);
     for (name, record, reason, stop) in stopped {
         let start = draft.add(Action::Start(name.clone()), reason, Consequence::None);
         draft.wait(start, ground.needed_by(&record.spec));
+        draft.wait(start, fetches.get(&record.image).copied());
         draft.wait(start, stop);
     }
     rules::check(scene, draft);

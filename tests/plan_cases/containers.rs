@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use fleet::model::{
-    Action, Bytes, ContainerSpec, Cpus, Fleet, Init, InitKind, MacAddress, MonitorState, Restarting, RunState, UserSpec,
+    Action, Bytes, ContainerSpec, Cpus, Fleet, ImageState, Init, InitKind, MacAddress, MonitorState, Restarting,
+    RunState, UserSpec,
 };
 use fleet::plan::{drift, plan};
 
@@ -291,4 +292,34 @@ fn drift_tells_the_same_words_for_each_container() {
         ],
     }
     "#);
+}
+
+#[test]
+fn an_image_that_the_store_has_lost_is_fetched_before_a_container_that_stands_on_it_is_opened() {
+    let mut host = converged_host(&two());
+    host.images = [(build::file_image("/a.tar.gz"), ImageState::Available(build::digest('a')))].into();
+    insta::assert_snapshot!(planned(&two(), &host), @"nothing to do");
+    container(&mut host, "a").run = RunState::Stopped;
+    let mut fleet = two();
+    fleet.containers[1].limits.memory = None;
+    insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + image:aaaaaaaaaaaa  not in the image store
+    + start:a  it is stopped  after [image:aaaaaaaaaaaa]
+    + limits:b  memory 256MiB → none  (Live)
+    ");
+    fleet.containers[0].stop_timeout_s = 20;
+    fleet.containers[1].init = Init::Entrypoint;
+    insta::assert_snapshot!(planned(&fleet, &host), @r"
+    + image:aaaaaaaaaaaa  not in the image store
+    + configure:a  stop_timeout 10s → 20s  after [image:aaaaaaaaaaaa]
+    + start:a  it is stopped  after [configure:a]
+    + stop:b  memory 256MiB → none, init auto → entrypoint  (Restart)  after [image:aaaaaaaaaaaa]
+    + configure:b  memory 256MiB → none, init auto → entrypoint  (Restart)  after [stop:b]
+    + limits:b  memory 256MiB → none, init auto → entrypoint  (Restart)  after [configure:b]
+    + start:b  memory 256MiB → none, init auto → entrypoint  (Restart)  after [limits:b]
+    ");
+    // What cannot be had now is no reason to leave it down.
+    let state = ImageState::Unavailable { why: "no such file".to_owned(), hint: None };
+    host.images = [(build::file_image("/a.tar.gz"), state)].into();
+    insta::assert_snapshot!(planned(&two(), &host), @"+ start:a  it is stopped");
 }

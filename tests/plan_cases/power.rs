@@ -1,6 +1,6 @@
 //! Starting and stopping containers as they are.
 
-use fleet::model::{Fleet, Host, NetworkSpec, PortForward, Protocol, RunState};
+use fleet::model::{Fleet, Host, ImageState, NetworkSpec, PortForward, Protocol, RunState};
 use fleet::plan::{Power, power};
 
 use super::{build, container, converged_host, drawn, make_foreign, name, planned, running, two};
@@ -140,4 +140,15 @@ fn a_start_makes_the_rules_that_containers_were_made_for_and_not_those_of_the_fi
     }
     fleet.containers.remove(1);
     insta::assert_snapshot!(powered(&fleet, &host, &["b"], Power::Start), @"+ start:b  it is stopped");
+}
+
+#[test]
+fn a_start_fetches_the_image_that_the_store_has_lost() {
+    let mut host = converged_host(&two());
+    host.images = [(build::file_image("/a.tar.gz"), ImageState::Available(build::digest('a')))].into();
+    container(&mut host, "a").run = RunState::Stopped;
+    insta::assert_snapshot!(powered(&two(), &host, &["a", "b"], Power::Start), @r"
+    + image:aaaaaaaaaaaa  not in the image store
+    + start:a  it is stopped  after [image:aaaaaaaaaaaa]
+    ");
 }

@@ -96,6 +96,17 @@ impl World {
         self.host.images.values().any(|state| *state == ImageState::Stored(digest.clone()))
     }
 
+    /// Whether the store has lost what a container with `record` stands on, which could be had again.
+    fn check_image(&self, record: &ContainerRecord) -> Result<(), String> {
+        let is_known = match self.host.images.get(&record.spec.image) {
+            Some(ImageState::Available(digest) | ImageState::StandIn { digest, .. }) => *digest == record.image,
+            Some(ImageState::Offered(build)) => build.fingerprint == record.image,
+            Some(ImageState::Stored(_) | ImageState::Unavailable { .. }) | None => false,
+        };
+        let is_lost = is_known && !self.has_image(&record.image);
+        if is_lost { Err(format!("there is no image {}", record.image.short())) } else { Ok(()) }
+    }
+
     /// The events that make up `action`, or why it is impossible now.
     fn events_of(&self, action: &Action) -> Result<Vec<Event>, String> {
         match action {
@@ -287,6 +298,10 @@ impl World {
         if (before.ids, &before.image) != (record.ids, &record.image) {
             return Err(format!("`{name}` cannot change its ids or its image in place"));
         }
+        // The files of one that runs are reached by way of its own root.
+        if self.run_of(&name) == Some(&RunState::Stopped) {
+            self.check_image(&record)?;
+        }
         let written = (record.spec.guest.clone(), record.hosts.clone());
         Ok(vec![
             Box::new(move |world| drop(world.files.insert(name, written))),
@@ -387,6 +402,7 @@ impl World {
             return Err(format!("`{name}` is not whole and stopped"));
         }
         let record = self.record_of(&name)?.clone();
+        self.check_image(&record)?;
         self.check_ground(&record)?;
         for link in &record.spec.links {
             let used = self.in_force.values().flat_map(|other| &other.spec.links);
