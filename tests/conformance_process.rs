@@ -39,6 +39,20 @@ fn crash(world: &World, name: &str) {
 }
 
 #[test]
+fn a_clock_that_was_set_says_nothing_of_how_long_a_container_runs() {
+    let world = World::new();
+    world.write(TWO).fleet(&["apply"]).expect(0);
+    let path = world.root().join("run/containers/trial-1/state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("it runs")).expect("JSON");
+    // As if the host had had no time yet when it was started.
+    state["started_at_s"] = json!(0);
+    fs::write(&path, state.to_string()).expect("written");
+    let uptime_s = world.container("trial-1")["uptime_s"].as_u64().expect("it runs");
+    assert!(uptime_s < 120, "{uptime_s}");
+    world.destroy();
+}
+
+#[test]
 fn a_crashed_init_is_started_again_as_the_policy_says() {
     let world = World::new();
     world.write(&with_policies("on-failure", "no")).fleet(&["apply"]).expect(0);

@@ -274,8 +274,8 @@ pub struct Running {
     pub mounts: Vec<MountState>,
     /// Its network namespace; nothing where it has none of its own, or is ending.
     pub network: Option<GuestNetwork>,
-    /// When it started, in seconds since 1970.
-    pub started_at_s: u64,
+    /// How long it has run, in seconds.
+    pub uptime_s: u64,
 }
 
 /// A container between two runs.

@@ -105,7 +105,7 @@ pub(super) fn fleet(names: &[&str]) -> Fleet {
     }
 }
 
-/// A host on which the containers `names` of the example's fleet run since second 1000.
+/// A host on which the containers `names` of the example's fleet have run for 90 seconds.
 pub(super) fn running_host(names: &[&str]) -> Host {
     let states = names.iter().map(|name| {
         let record = record(name);
@@ -119,7 +119,7 @@ pub(super) fn running_host(names: &[&str]) -> Host {
             memory_used: Some(Bytes(1 << 20)),
             mounts: Vec::new(),
             network: None,
-            started_at_s: 1000,
+            uptime_s: 90,
         };
         let name = record.spec.name.clone();
         let ownership = Ownership::Ours(record);

@@ -209,7 +209,7 @@ impl RowJson {
         match &state.run {
             RunState::Stopped => {}
             RunState::Incomplete(why) => self.detail = Some(why.clone()),
-            RunState::Running(running) => self.run(running, now_s),
+            RunState::Running(running) => self.run(running),
             RunState::Restarting(restarting) => self.restart(*restarting, now_s),
         }
     }
@@ -222,7 +222,7 @@ impl RowJson {
     }
 
     /// What the kernel says counts, not what was asked for.
-    fn run(&mut self, running: &Running, now_s: u64) {
+    fn run(&mut self, running: &Running) {
         self.pid = Some(running.pid);
         self.init = running.init;
         self.memory = MemoryJson {
@@ -231,7 +231,7 @@ impl RowJson {
         };
         self.cpus = running.limits.cpus.map(crate::model::Cpus::as_f64);
         self.pids = running.limits.pids;
-        self.uptime_s = Some(now_s.saturating_sub(running.started_at_s));
+        self.uptime_s = Some(running.uptime_s);
         match running.monitor {
             MonitorState::Alive(pid) => self.monitor = Some(pid),
             MonitorState::Dead => self.detail = Some("its monitor was killed".to_owned()),

@@ -45,9 +45,9 @@ pub use overlay::{Devices, Overlay, most_overlay_lowers};
 pub use pidfd::{reaped_status, unreaped_status};
 pub use power::{GuestIds, is_not_the_guests};
 pub use process::{
-    Children, Personality, PrivilegeBounds, close_all_except, close_on_exec_from, default_signals, exit_now,
-    privilege_bounds, process_start_time, set_children, set_personality, set_process_name, set_resource_limit,
-    signal_real_time,
+    Children, Personality, PrivilegeBounds, age_of_process, close_all_except, close_on_exec_from, default_signals,
+    exit_now, privilege_bounds, process_start_time, set_children, set_personality, set_process_name,
+    set_resource_limit, signal_real_time,
 };
 pub use pty::{Pty, open_pty, peer_of};
 pub use rootdir::{FileKind, Metadata, RootDir};

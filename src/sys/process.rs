@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::time::Duration;
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
@@ -24,6 +25,20 @@ pub fn process_start_time(pid: u32) -> io::Result<Option<u64>> {
     }
     let start_time = fields.nth(18).and_then(|field| field.parse().ok());
     start_time.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// How long ago a process of this boot started whose [`process_start_time`] is `start_time`. Nobody sets the clock that this is
+/// read from (`CLOCK_BOOTTIME`, `clock_gettime(2)`).
+#[must_use]
+pub fn age_of_process(start_time: u64) -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is all that is written to, and lives until the call returns.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    // SAFETY: the call takes a number and touches no memory of ours.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let (true, Ok(now_s)) = (result == 0, u64::try_from(now.tv_sec)) else { return Duration::ZERO };
+    let started_at_s = u64::try_from(ticks_per_second).ok().and_then(|ticks| start_time.checked_div(ticks));
+    Duration::from_secs(now_s.saturating_sub(started_at_s.unwrap_or(now_s)))
 }
 
 /// What process `pid` and those that come from it may at most do: capabilities as bits (capabilities(7), "Capability
@@ -183,5 +198,14 @@ mod tests {
         let own = || process_start_time(std::process::id()).expect("readable");
         assert_eq!(own().expect("it runs"), own().expect("it runs"));
         assert_eq!(process_start_time(u32::MAX).expect("nothing to read"), None);
+    }
+
+    #[test]
+    fn the_age_of_a_process_is_counted_from_its_start() {
+        let start_time = process_start_time(std::process::id()).expect("readable").expect("it runs");
+        assert!(age_of_process(start_time) < Duration::from_mins(10));
+        let uptime = std::fs::read_to_string("/proc/uptime").expect("readable");
+        let uptime: u64 = uptime.split('.').next().and_then(|seconds| seconds.parse().ok()).expect("a number");
+        assert!(age_of_process(0).as_secs().abs_diff(uptime) < 60);
     }
 }

@@ -200,7 +200,7 @@ pub(crate) fn running(spec: &ContainerSpec) -> Running {
         memory_used: None,
         mounts: mounts_in_place(spec),
         network: network_in_place(spec),
-        started_at_s: 1_700_000_000,
+        uptime_s: 60,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::model::{
 };
 use crate::network::read_guest_links;
 use crate::store::Layout;
+use crate::sys::age_of_process;
 
 /// All containers under `layout`, foreign ones too, sorted by name.
 pub(super) fn inspect(
@@ -155,6 +156,6 @@ fn read_running(state: &RunFile, group: &Group, spec: &ContainerSpec) -> Running
         memory_used: group.memory_used(),
         mounts: Vec::new(),
         network: None,
-        started_at_s: state.started_at_s,
+        uptime_s: age_of_process(state.init.start_time).as_secs(),
     }
 }
