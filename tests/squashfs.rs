@@ -130,7 +130,7 @@ fn without_loop(world: &World, args: &str) -> world::Ran {
 #[test]
 fn where_the_kernel_cannot_mount_it_it_is_unpacked() {
     let world = World::new();
-    squashfs(&world, "root.squashfs", "mkdir srv; mknod srv/disk b 8 0");
+    squashfs(&world, "root.squashfs", "mkdir -p srv; mknod srv/disk b 8 0");
     world.write(&fleet("10.211.112.0/24"));
     without_loop(&world, "apply -y").expect(0);
     assert_eq!(names_in(&image(&world)), ["image.json", "rootfs"]);

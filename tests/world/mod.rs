@@ -268,8 +268,11 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // A failed test must not disturb the next one. A good one has nothing left.
-        let _ = self.command(&["destroy", "-y"]).output();
+        // A failed test must not disturb the next one. A good one has nothing left, and perhaps not even a fleet file.
+        let destroyed = self.command(&["destroy", "-y"]).output();
+        if std::thread::panicking() && !destroyed.is_ok_and(|output| output.status.success()) {
+            self.dir.disable_cleanup(true);
+        }
         put_forwarding_back(self.dir.path());
     }
 }
