@@ -24,18 +24,23 @@ impl Disk<'_> {
     fn new(world: &World) -> Disk<'_> {
         fs::create_dir_all(world.root()).expect("a directory");
         let root = world.root().to_str().expect("text").to_owned();
-        host("mount", &["-t", "tmpfs", "-o", "size=32m,nr_inodes=4000", "tmpfs", &root]);
+        let image = world.dir.path().join("disk").to_str().expect("text").to_owned();
+        File::create(&image).and_then(|file| file.set_len(32 << 20)).expect("there is room");
+        // Not even the host's root has room of its own on it.
+        host("mke2fs", &["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", "4000", &image]);
+        host("mount", &["-o", "loop", &image, &root]);
         Disk { world, root }
     }
 
-    /// Takes all of its room, for bytes and for names.
+    /// Takes all of its room, for names and for bytes.
     fn fill(&self) {
-        let mut file = File::create(self.world.root().join("filling")).expect("there is room");
-        while file.write_all(&[7; 4096]).is_ok() {}
-        let mut number = 0;
-        while File::create(self.world.root().join(format!("filling-{number}"))).is_ok() {
-            number += 1;
-        }
+        let dir = self.world.root().join("filling");
+        fs::create_dir_all(&dir).expect("there is room");
+        let mut file = File::create(dir.join("bytes")).expect("there is room");
+        let is_made = |number: &u32| File::create(dir.join(number.to_string())).is_ok();
+        let names = (0..100_000_u32).take_while(is_made).count();
+        while file.write_all(&[7; 512]).is_ok() {}
+        fs::write(dir.join("more"), "").expect_err(&format!("no name is left behind {names}"));
     }
 
     /// Destroys the fleet and checks that nothing of it is left on the disk, nor beside it.
@@ -58,7 +63,8 @@ impl Disk<'_> {
 impl Drop for Disk<'_> {
     fn drop(&mut self) {
         // What a failed test has left runs there.
-        let _ = Command::new("mount").args(["-o", "remount,rw,size=64m,nr_inodes=8000", &self.root]).status();
+        let _ = Command::new("mount").args(["-o", "remount,rw", &self.root]).status();
+        let _ = fs::remove_dir_all(self.world.root().join("filling"));
         let _ = self.world.command(&["destroy", "-y"]).output();
         let _ = Command::new("umount").args(["-l", &self.root]).status();
     }
