@@ -235,30 +235,10 @@ impl Perform for HostPerformer {
     }
 }
 
-/// Whether `action` mounts what a container's root file system stands on.
+/// Whether `action` mounts what a container's root file system stands on. What a container stands on that is adopted is
+/// mounted, and was usable on this kernel for that.
 fn opens_image(action: &Action) -> bool {
-    match action {
-        Action::Create(_) | Action::Configure(_) | Action::Start(_) => true,
-        Action::EnsureNetwork { .. }
-        | Action::DeleteNetwork { .. }
-        | Action::EnsureSegment { .. }
-        | Action::DeleteSegment(_)
-        | Action::SetRules(_)
-        | Action::DeleteRules { .. }
-        | Action::SetForwarding { .. }
-        | Action::RestoreForwarding(_)
-        | Action::SetNeighbours { .. }
-        | Action::RestoreNeighbours(_)
-        | Action::FetchImage { .. }
-        | Action::SetLimits(_)
-        | Action::SetLinks(_)
-        | Action::SetMounts(_)
-        // What it stands on is mounted, and has to be usable on this kernel for that.
-        | Action::Adopt(_)
-        | Action::Stop { .. }
-        | Action::Delete(_)
-        | Action::DeleteVolume(_) => false,
-    }
+    matches!(action, Action::Create(_) | Action::Configure(_) | Action::Start(_))
 }
 
 /// Whether by `action` a container is to be reached that was not, or by another name or address.

@@ -4,14 +4,14 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as rfs, AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 
 use super::rootdir::{FileKind, Metadata, RootDir, WITHOUT_LINKS, absent_is_none, remove_at};
-use super::xattrs::{FILE_CAPABILITIES, Xattr, capabilities_of_guest, read_xattrs, write_xattr};
+use super::xattrs::{FILE_CAPABILITIES, Xattr, capabilities_of_guest, path_of, read_xattrs, write_xattr};
 
 /// What is written at once, and left out if it is all zero: a hole in the file.
 const CHUNK: usize = 64 << 10;
@@ -77,10 +77,8 @@ impl Found {
         if self.metadata.kind != FileKind::File {
             return Err(io::Error::other("not a regular file"));
         }
-        // The descriptor stands for the file itself, so this cannot end up at another.
-        let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(rfs::open(path, flags, Mode::empty())?.into())
+        Ok(rfs::open(path_of(&self.fd), flags, Mode::empty())?.into())
     }
 
     /// Those extended attributes of the regular file or directory whose names pass `is_wanted`.
@@ -188,8 +186,7 @@ impl RootDir {
         // than by its own.
         let file = self.open_in(&from, &old_name, FileKind::File)?;
         remove_at(&to, &new_name)?;
-        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok(rfs::linkat(rfs::CWD, file, &to, &new_name, AtFlags::SYMLINK_FOLLOW)?)
+        Ok(rfs::linkat(rfs::CWD, path_of(&file), &to, &new_name, AtFlags::SYMLINK_FOLLOW)?)
     }
 }
 

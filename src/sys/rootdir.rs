@@ -16,6 +16,7 @@ use rustix::fs::{self as rfs, AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 
 use super::power::GuestIds;
 use super::walk::{check_ordinary, open_by_steps};
+use super::xattrs::path_of;
 
 /// What a name in a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,8 +312,7 @@ pub(super) fn remove_at(parent: &OwnedFd, name: &OsString) -> io::Result<()> {
 }
 
 fn link_of(fd: BorrowedFd<'_>) -> io::Result<PathBuf> {
-    use std::os::fd::AsRawFd as _;
-    let text = rfs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new())?;
+    let text = rfs::readlink(path_of(&fd), Vec::new())?;
     Ok(PathBuf::from(std::ffi::OsStr::from_bytes(text.as_bytes())))
 }
 

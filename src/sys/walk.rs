@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -16,6 +16,7 @@ use rustix::fs::{self as rfs, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::rootdir::WITHOUT_LINKS;
+use super::xattrs::path_of;
 
 /// File systems that store what they are given and nothing else, by their magic numbers (statfs(2)): overlayfs, tmpfs,
 /// ext4, xfs, btrfs, zfs, f2fs. The others may be doors to the kernel (proc, sysfs) or to a program (FUSE).
@@ -105,9 +106,7 @@ fn open_anew(found: OwnedFd, flags: OFlags) -> io::Result<OwnedFd> {
     match kind {
         FileType::Symlink => Err(Errno::LOOP.into()),
         FileType::Directory | FileType::RegularFile => {
-            // The descriptor stands for the file itself, so this cannot end up at another.
-            let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-            Ok(rfs::open(path, flags.difference(OFlags::NOFOLLOW) | OFlags::CLOEXEC, Mode::empty())?)
+            Ok(rfs::open(path_of(&found), flags.difference(OFlags::NOFOLLOW) | OFlags::CLOEXEC, Mode::empty())?)
         }
         _ => Err(io::Error::other("not a regular file")),
     }

@@ -66,8 +66,9 @@ fn get(fd: &impl AsFd, name: &OsStr, value: &mut Vec<u8>) -> rustix::io::Result<
     }
 }
 
-/// For descriptors that are open with `O_PATH`, which the calls for descriptors refuse.
-fn path_of(fd: &impl AsFd) -> String {
+/// A path to what is open: for descriptors that are open with `O_PATH`, which the calls for descriptors refuse. It stands for
+/// the file itself, so that it cannot lead to another by now.
+pub(super) fn path_of(fd: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
